@@ -1,0 +1,79 @@
+#include "base/base.h"
+
+#include <stdarg.h>
+
+static void out_of_memory(size_t n, size_t size)
+{
+    fprintf(stderr, "kindred: out of memory (asked for %zu x %zu bytes)\n", n, size);
+    exit(1);
+}
+
+void *xrealloc(void *p, size_t n, size_t size)
+{
+    size_t bytes;
+    void *got;
+
+    if (__builtin_mul_overflow(n, size, &bytes))
+        out_of_memory(n, size);
+    got = realloc(p, bytes ? bytes : 1);
+    if (!got)
+        out_of_memory(n, size);
+    return got;
+}
+
+void *xmalloc(size_t n, size_t size)
+{
+    return xrealloc(NULL, n, size);
+}
+
+void *xcalloc(size_t n, size_t size)
+{
+    void *got = calloc(n ? n : 1, size ? size : 1);
+
+    if (!got)
+        out_of_memory(n, size);
+    return got;
+}
+
+void *xaligned(size_t n, size_t size)
+{
+    size_t bytes;
+    void *got;
+
+    if (__builtin_mul_overflow(n, size, &bytes) || bytes > SIZE_MAX - 64)
+        out_of_memory(n, size);
+    bytes = (bytes + 63) / 64 * 64;
+    got = aligned_alloc(64, bytes ? bytes : 64);
+    if (!got)
+        out_of_memory(n, size);
+    return memset(got, 0, bytes);
+}
+
+char *xstrndup(const char *s, size_t n)
+{
+    size_t len = strnlen(s, n);
+    char *copy = xmalloc(len + 1, 1);
+
+    memcpy(copy, s, len);
+    copy[len] = '\0';
+    return copy;
+}
+
+char *xstrdup(const char *s)
+{
+    return xstrndup(s, strlen(s));
+}
+
+char *xasprintf(const char *fmt, ...)
+{
+    va_list args;
+    char *s;
+    int n;
+
+    va_start(args, fmt);
+    n = vasprintf(&s, fmt, args);
+    va_end(args);
+    if (n < 0)
+        out_of_memory(1, strlen(fmt));
+    return s;
+}

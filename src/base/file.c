@@ -1,0 +1,211 @@
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- writing ---- */
+
+bool outfile_open(struct outfile *o, const char *path, struct err *err)
+{
+    if (!strcmp(path, "-")) {
+        o->f = stdout;
+        return true;
+    }
+    o->path = xstrdup(path);
+    o->tmp = xasprintf("%s.tmp-%ld", path, (long)getpid());
+    o->f = fopen(o->tmp, "wb");
+    return o->f ? true : err_errno(err, "create", path);
+}
+
+static const char *shown_path(const struct outfile *o)
+{
+    return o->path ? o->path : "stdout";
+}
+
+bool outfile_write(struct outfile *o, const void *bytes, size_t n, struct err *err)
+{
+    if (n == 0 || fwrite(bytes, 1, n, o->f) == n)
+        return true;
+    return err_errno(err, "write", shown_path(o));
+}
+
+static bool sync_parent(const char *path, struct err *err)
+{
+    AUTO_FREE char *dir = path_dir(path);
+
+    return dir_sync(dir, err);
+}
+
+bool outfile_commit(struct outfile *o, struct err *err)
+{
+    bool ok = fflush(o->f) == 0;
+
+    if (!o->path)
+        return ok ? true : err_errno(err, "write", "stdout");
+    ok = ok && fsync(fileno(o->f)) == 0;
+    ok = fclose(o->f) == 0 && ok;
+    o->f = NULL;
+    if (!ok)
+        return err_errno(err, "write", o->path);
+    if (rename(o->tmp, o->path) != 0)
+        return err_errno(err, "create", o->path);
+    free(o->tmp);
+    o->tmp = NULL;
+    return sync_parent(o->path, err);
+}
+
+void outfile_release(struct outfile *o)
+{
+    if (o->f && o->path)
+        fclose(o->f);
+    if (o->tmp)
+        unlink(o->tmp);
+    free(o->path);
+    free(o->tmp);
+    *o = (struct outfile){0};
+}
+
+bool file_write(const char *path, const void *bytes, size_t n, struct err *err)
+{
+    AUTO(outfile) out = {0};
+
+    return outfile_open(&out, path, err) && outfile_write(&out, bytes, n, err) &&
+           outfile_commit(&out, err);
+}
+
+/* ---- reading ---- */
+
+bool file_read(const char *path, size_t max_bytes, struct buf *out, struct err *err)
+{
+    FILE *f = fopen(path, "rb");
+    char block[16384];
+    size_t n, total = 0;
+    bool ok = true;
+
+    if (!f)
+        return err_errno(err, "open", path);
+    while (ok && (n = fread(block, 1, sizeof block, f)) > 0) {
+        total += n;
+        ok = total <= max_bytes;
+        if (ok)
+            buf_put(out, block, n);
+        else
+            err_set(err, ERR_DATA, "'%s' is larger than %zu bytes", path, max_bytes);
+    }
+    if (ok && ferror(f))
+        ok = err_errno(err, "read", path);
+    fclose(f);
+    return ok;
+}
+
+bool file_map(struct mapped *m, const char *path, struct err *err)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    void *data = NULL;
+    bool ok;
+
+    if (fd < 0)
+        return err_errno(err, "open", path);
+    ok = fstat(fd, &st) == 0;
+    if (ok && !S_ISREG(st.st_mode)) {
+        close(fd);
+        return err_set(err, ERR_IO, "'%s' is not a file", path);
+    }
+    if (ok && st.st_size > 0) {
+        data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        ok = data != MAP_FAILED;
+    }
+    close(fd);
+    if (!ok)
+        return err_errno(err, "read", path);
+    *m = (struct mapped){data, (size_t)st.st_size};
+    return true;
+}
+
+void mapped_release(struct mapped *m)
+{
+    if (m->data)
+        munmap((void *)m->data, m->size);
+    *m = (struct mapped){0};
+}
+
+bool file_exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+int64_t file_size(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 ? (int64_t)st.st_size : -1;
+}
+
+/* ---- folders ---- */
+
+bool dir_create(const char *path, struct err *err)
+{
+    AUTO_FREE char *part = xstrdup(path);
+    struct stat st;
+
+    for (char *c = part + 1; *part && *c; c++) {
+        if (*c != '/')
+            continue;
+        *c = '\0';
+        if (mkdir(part, 0777) != 0 && errno != EEXIST)
+            return err_errno(err, "create folder", part);
+        *c = '/';
+    }
+    if (mkdir(part, 0777) != 0 && errno != EEXIST)
+        return err_errno(err, "create folder", path);
+    if (stat(part, &st) == 0 && !S_ISDIR(st.st_mode))
+        return err_set(err, ERR_IO, "'%s' is a file; a folder is needed", path);
+    return true;
+}
+
+void dir_remove(const char *path)
+{
+    DIR *d = opendir(path);
+    struct dirent *e;
+
+    if (!d)
+        return;
+    while ((e = readdir(d)))
+        if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
+            unlinkat(dirfd(d), e->d_name, 0);
+    closedir(d);
+    rmdir(path);
+}
+
+bool dir_sync(const char *path, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL); /* some file systems can't */
+
+    if (!ok)
+        err_errno(err, "write", path);
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+char *path_join(const char *dir, const char *name)
+{
+    size_t n = strlen(dir);
+
+    return xasprintf("%s%s%s", dir, n && dir[n - 1] == '/' ? "" : "/", name);
+}
+
+char *path_dir(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    if (!slash)
+        return xstrdup(".");
+    return slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
+}

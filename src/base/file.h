@@ -1,0 +1,53 @@
+/* file.h - files that appear whole or not at all. */
+#ifndef KINDRED_FILE_H
+#define KINDRED_FILE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+/* A file being written: to PATH.tmp-PID first, then flushed to disk and renamed to PATH by commit.
+ * Released without commit, nothing is left. The path "-" is stdout. */
+struct outfile {
+    FILE *f;
+    char *path, *tmp;
+};
+
+NODISCARD bool outfile_open(struct outfile *o, const char *path, struct err *err);
+NODISCARD bool outfile_write(struct outfile *o, const void *bytes, size_t n, struct err *err);
+NODISCARD bool outfile_commit(struct outfile *o, struct err *err);
+void outfile_release(struct outfile *o);
+
+/* Open, write, commit in one. */
+NODISCARD bool file_write(const char *path, const void *bytes, size_t n, struct err *err);
+
+/* Append the whole file to `out`. ERR_DATA when it's larger than max_bytes. */
+NODISCARD bool file_read(const char *path, size_t max_bytes, struct buf *out, struct err *err);
+
+/* A file mapped into memory to be read; data is NULL for an empty file. */
+struct mapped {
+    const char *data;
+    size_t size;
+};
+
+NODISCARD bool file_map(struct mapped *m, const char *path, struct err *err);
+void mapped_release(struct mapped *m);
+
+bool file_exists(const char *path);  /* a file or a folder */
+int64_t file_size(const char *path); /* bytes; -1 when there is none */
+
+NODISCARD bool dir_create(const char *path,
+                          struct err *err); /* with its parents; an existing one is fine */
+
+/* Remove a folder with the files in it (it has no folders of its own); errors are ignored. */
+void dir_remove(const char *path);
+
+/* Write a folder's content to disk before it's renamed. */
+NODISCARD bool dir_sync(const char *path, struct err *err);
+
+/* "dir/name", to be freed. */
+char *path_join(const char *dir, const char *name);
+
+/* The folder part of a path: "a/b.c" gives "a", "b.c" gives ".". To be freed. */
+char *path_dir(const char *path);
+
+#endif

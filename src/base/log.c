@@ -1,0 +1,48 @@
+#include "base/log.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/progress.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+
+static const char *const level_names[] = {"error", "warn", "info", "debug"};
+static atomic_int max_level = LOG_INFO;
+
+void log_set_level(enum log_level level)
+{
+    max_level = (int)level;
+}
+
+enum log_level log_get_level(void)
+{
+    return (enum log_level)max_level;
+}
+
+enum log_level log_level_named(const char *name)
+{
+    for (int i = 0; i < ARRAY_LEN(level_names); i++)
+        if (!strcmp(name, level_names[i]))
+            return (enum log_level)i;
+    assert(!"a level that the option table let through");
+    return LOG_INFO;
+}
+
+void log_write(enum log_level level, const char *event, const char *fmt, ...)
+{
+    char when[CLOCK_ISO_MAX];
+    AUTO(buf) line = {0};
+    va_list args;
+    char text[1024];
+
+    if ((int)level > max_level)
+        return;
+    clock_iso(clock_epoch_ms(), when);
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    buf_printf(&line, "%s %-5s %s %s\n", when, level_names[level], event, text);
+    progress_clear();
+    fwrite(line.data, 1, line.len, stderr);
+}

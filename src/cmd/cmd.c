@@ -1,0 +1,64 @@
+#include "cmd/cmd.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/progress.h"
+
+#define COMMON_OPTIONS(X, S)                                                                       \
+    X(S, opt_text, config, NULL, 0, 0, "FILE", "YAML file with options; the command line wins")    \
+    X(S, bool, quiet, false, 0, 0, NULL, "no progress, and nothing below a warning")               \
+    X(S, opt_text, log_level, "info", 0, 0, "error|warn|info|debug", "how much to tell on stderr") \
+    X(S, bool, help, false, 0, 0, NULL, "show this help")
+
+OPT_DEFINE(common_opts, COMMON_OPTIONS);
+
+static void print_help(const struct cmd *c, const struct opt_set *opts)
+{
+    printf("kindred %s - %s\n\nusage: kindred %s [options]\n\n%s\n", c->name, c->summary, c->name,
+           c->about);
+    opt_help(opts, stdout);
+}
+
+bool cmd_peek(const struct cmd *c, struct opt_set *opts, const char *const *argv, unsigned flags)
+{
+    struct opt_set look = *opts; /* the groups are the same; what it comes to own is freed here */
+    struct common_opts common;
+    struct err ignored = {0};
+
+    look.owned = NULL;
+    look.n_owned = 0;
+    OPT_ADD(&look, "", common_opts, &common);
+    (void)!opt_parse(&look, argv, c->name, command_names(), flags | OPT_LENIENT, &ignored);
+    for (int i = 0; i < look.n_owned; i++) /* text from a config file must live on */
+        opts->owned = xrealloc(opts->owned, (size_t)opts->n_owned + 1, sizeof *opts->owned),
+        opts->owned[opts->n_owned++] = look.owned[i];
+    free(look.owned);
+    return common.help;
+}
+
+enum cmd_next cmd_parse(const struct cmd *c, struct opt_set *opts, const char *const *argv,
+                        unsigned flags, struct err *err)
+{
+    static struct common_opts common; /* static: the set points to it for as long as it lives */
+
+    OPT_ADD(opts, "Common options", common_opts, &common);
+    for (const char *const *a = argv; *a;
+         a++) /* help is given however wrong the rest of the line is */
+        if (!strcmp(*a, "--help") || !strcmp(*a, "-h")) {
+            print_help(c, opts);
+            return CMD_DONE;
+        }
+    if (!opt_parse(opts, argv, c->name, command_names(), flags, err))
+        return CMD_FAILED;
+    log_set_level(common.quiet ? LOG_WARN : log_level_named(common.log_level));
+    if (common.quiet)
+        progress_quiet();
+    return CMD_GO;
+}
+
+bool cmd_write_json(const struct json_out *json, const char *path, struct err *err)
+{
+    if (!path)
+        return true;
+    return file_write(path, json->buf.data, json->buf.len, err);
+}

@@ -1,0 +1,59 @@
+/* dataset.h - a folder that preprocess wrote, as arrays in memory. */
+#ifndef KINDRED_DATASET_H
+#define KINDRED_DATASET_H
+
+#include "base/digest.h"
+#include "base/err.h"
+
+/* Who took what: compressed sparse rows. Row u is items[offsets[u]] .. items[offsets[u + 1] - 1],
+ * in order of time, and of the input where times are equal. */
+struct interactions {
+    int64_t *offsets; /* (n_users + 1) */
+    int32_t *items;   /* (n) */
+    int64_t *times;   /* (n) milliseconds since 1970 */
+    int64_t n;
+};
+
+enum dataset_part { DATASET_TRAIN, DATASET_VAL, DATASET_TEST, DATASET_PARTS };
+
+struct dataset {
+    int32_t n_users, n_items;
+    char digest[DIGEST_HEX];                 /* of the whole dataset, from stats.json */
+    struct interactions part[DATASET_PARTS]; /* those that were asked for; the others are zeroed */
+};
+
+/* Read the parts whose bits (1u << DATASET_TRAIN ...) are set in `parts`; no other part's file is
+ * touched.
+ *
+ * ERR_IO    a file of the folder is missing; the message says to run preprocess
+ * ERR_DATA  a file isn't the one that stats.json speaks of, or an index is out of range */
+NODISCARD bool dataset_open(struct dataset *d, const char *dir, unsigned parts, struct err *err);
+void dataset_release(struct dataset *d);
+
+/* The row of user u: its items, how many in *n. */
+static inline const int32_t *interactions_row(const struct interactions *x, int32_t u, int32_t *n)
+{
+    *n = (int32_t)(x->offsets[u + 1] - x->offsets[u]);
+    return x->items + x->offsets[u];
+}
+
+/* The names behind the indices, in bytewise order: index i is the i-th name. */
+struct ids {
+    int32_t n;
+    int64_t *offsets; /* (n + 1) into bytes */
+    char *bytes;      /* each id ends in '\0' */
+};
+
+/* what: "user" or "item", for users.parquet or items.parquet. */
+NODISCARD bool ids_open(struct ids *ids, const char *dir, const char *what, struct err *err);
+void ids_release(struct ids *ids);
+
+/* Cost: a binary search. -1 when there is no such id. */
+int32_t ids_find(const struct ids *ids, const char *id);
+
+static inline const char *ids_get(const struct ids *ids, int32_t i)
+{
+    return ids->bytes + ids->offsets[i];
+}
+
+#endif

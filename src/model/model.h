@@ -1,0 +1,84 @@
+/* model.h - the interface behind which every model stands, and the list of models.
+ *
+ * To add a model:
+ *   1. src/model/NAME.c, which ends in a `const struct model_ops model_NAME`;
+ *   2. its row in model.c, its file in meson.build.
+ * It then has --model NAME, its options in help and YAML, saving and loading, evaluation,
+ * recommend, serving, and the contract tests.
+ *
+ * A model lists its tensors; it doesn't save itself. */
+#ifndef KINDRED_MODEL_H
+#define KINDRED_MODEL_H
+
+#include "base/file.h"
+#include "base/opt.h"
+#include "data/dataset.h"
+
+/* For whom to rank. `user` is -1 for one that training did not see. */
+struct query {
+    int32_t user;
+    const int32_t *history; /* (n_history) items that the user took, in order of time */
+    int32_t n_history;
+};
+
+/* A part of the learned state: (rows, cols) floats, row after row, without gaps. */
+struct tensor {
+    const char *name; /* "item_embedding.weight" */
+    int64_t rows, cols;
+    float *data;
+};
+
+enum { MODEL_TENSORS_MAX = 16 };
+
+struct model {
+    const struct model_ops *ops;
+    int32_t n_users, n_items;
+    char digest[DIGEST_HEX]; /* of the dataset that it was trained on */
+    void *options;           /* (ops->options_size) */
+    struct mapped file;      /* the tensors point into it when the model was loaded */
+};
+
+struct model_ops {
+    const char *name, *summary;
+    const struct opt *options; /* of this model alone */
+    const void *defaults;
+    size_t options_size;
+    size_t size; /* of the model's own struct; its first member is struct model */
+
+    /* Allocate the tensors, set to their start. Not called for a model that is loaded. */
+    void (*init)(struct model *m, uint64_t seed);
+
+    /* List the learned state: all that is saved, loaded and sent. Sizes follow from n_users,
+     * n_items and the options alone, and are right before init too; data may be NULL then. Returns
+     * how many. */
+    int (*tensors)(struct model *m, struct tensor out[MODEL_TENSORS_MAX]);
+
+    /* Take tensors in the order and shape of tensors(), which outlive the model, as the state. */
+    void (*adopt)(struct model *m, const struct tensor *t);
+
+    /* Learn all at once (closed form, counting). NULL for a model that is trained by epochs. */
+    void (*fit)(struct model *m, const struct interactions *train);
+
+    /* True if the model has something to say to this query; score() may only then be called. */
+    bool (*serves)(const struct model *m, const struct query *q);
+
+    /* out: (n, n_items) one score an item for each query, higher is better. Called from many
+     * threads at once; allocates nothing. */
+    void (*score)(const struct model *m, const struct query *q, int n, float *out);
+
+    /* Free what init allocated; the struct may be half-initialised. */
+    void (*release)(struct model *m);
+};
+
+/* All models, NULL at the end. */
+extern const struct model_ops *const models[];
+
+/* The model of that name; ERR_USAGE with the nearest name. */
+const struct model_ops *model_find(const char *name, struct err *err);
+
+/* A model whose tensors aren't there yet: init, or load, comes next. `options` are copied. */
+struct model *model_new(const struct model_ops *ops, int32_t n_users, int32_t n_items,
+                        const char *digest, const void *options);
+void model_free(struct model *m);
+
+#endif
