@@ -285,10 +285,10 @@ static bool parse_env(struct opt_set *s, struct err *err)
 {
     for (int g = 0; g < s->n; g++)
         for (const struct opt *o = s->groups[g].table; o->name; o++) {
-            char name[NAME_MAX_LEN] = "KINDRED_";
+            char name[NAME_MAX_LEN];
             const char *text;
 
-            copy_name(name + 8, o->name, MIN(strlen(o->name), NAME_MAX_LEN - 9), '\0', '\0');
+            snprintf(name, sizeof name, "KINDRED_%s", o->name);
             for (char *c = name; *c; c++)
                 *c = (char)toupper((unsigned char)*c);
             text = getenv(name);
