@@ -2,7 +2,7 @@
 BUILD ?= build
 SANITIZE = -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1
 
-.PHONY: build build-asan test quickstart lint format clean
+.PHONY: build build-asan test quickstart docs lint format clean
 
 build: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -21,6 +21,9 @@ test: build build-asan
 
 quickstart: build
 	@scripts/quickstart
+
+docs: build
+	@python3 tools/options.py $(BUILD)/kindred > docs/options.md
 
 lint: build
 	@clang-format-14 --dry-run --Werror $$(git ls-files '*.[ch]')
