@@ -1,101 +1,112 @@
 #include "model/topk.h"
 
-/* `out` is a heap with the worst hit at its root. Items are looked at in ascending order, so that a
- * later one of equal score never displaces an earlier one. */
+#include "kern/kern.h"
 
-enum { BLOCK = 64 }; /* scores that are compared at once, to pass over those without a winner */
+#include <math.h>
+
+enum { ITEMS_A_BLOCK = 1024, ITEMS_A_LOOK = 64 };
 
 static bool worse(struct hit a, struct hit b)
 {
     return a.score < b.score || (a.score == b.score && a.item > b.item);
 }
 
-static void sink(struct hit *heap, int n, int i)
+static void sift_down(struct hit *heap, int n, int at)
 {
-    struct hit moving = heap[i];
+    struct hit moved = heap[at];
 
-    for (;;) {
-        int child = 2 * i + 1;
-
+    for (int child; (child = 2 * at + 1) < n; at = child) {
         if (child + 1 < n && worse(heap[child + 1], heap[child]))
             child++;
-        if (child >= n || !worse(heap[child], moving))
+        if (!worse(heap[child], moved))
             break;
-        heap[i] = heap[child];
-        i = child;
+        heap[at] = heap[child];
     }
-    heap[i] = moving;
+    heap[at] = moved;
 }
 
-static bool contains(const int32_t *sorted, int32_t n, int32_t item)
+static void sift_up(struct hit *heap, int at)
 {
-    while (n > 0) {
-        int32_t half = n / 2;
+    struct hit moved = heap[at];
 
-        if (sorted[half] == item)
-            return true;
-        if (sorted[half] < item) {
-            sorted += half + 1;
-            n -= half + 1;
-        } else {
-            n = half;
-        }
+    while (at && worse(moved, heap[(at - 1) / 2])) {
+        heap[at] = heap[(at - 1) / 2];
+        at = (at - 1) / 2;
     }
-    return false;
+    heap[at] = moved;
 }
 
-/* Whether any of the BLOCK scores is above `bar`: without branches, so that it is vectorised. */
-static bool any_above(const float *scores, float bar)
+/* Take item into the heap of the k best, worst on top. Items come in rising order, so that one that
+ * equals the worst stays out. Returns the score that the next must beat. */
+static float keep(struct hit *heap, int *n, int k, struct hit h)
 {
-    int above = 0;
-
-    for (int i = 0; i < BLOCK; i++)
-        above |= scores[i] > bar;
-    return above;
+    if (*n < k) {
+        heap[*n] = h;
+        sift_up(heap, (*n)++);
+    } else {
+        heap[0] = h;
+        sift_down(heap, k, 0);
+    }
+    return *n < k ? -INFINITY : heap[0].score;
 }
 
-/* The first k items that may be ranked, in order; *next is where the search goes on. */
-static int fill(const float *scores, int32_t n, const int32_t *skip, int32_t n_skip, int k,
-                struct hit *out, int32_t *next)
+static void keep_best(const float *scores, int32_t first, int32_t count, struct hit *heap, int *n,
+                      int k)
 {
-    int found = 0;
-    int32_t i;
+    const struct kern *kern = kern_best();
+    float limit = *n < k ? -INFINITY : heap[0].score;
 
-    for (i = 0; i < n && found < k; i++)
-        if (scores[i] == scores[i] && !contains(skip, n_skip, i))
-            out[found++] = (struct hit){i, scores[i]};
-    *next = i;
-    return found;
-}
+    for (int32_t look = 0; look < count; look += ITEMS_A_LOOK) {
+        int32_t end = MIN(look + ITEMS_A_LOOK, count);
 
-int topk(const float *scores, int32_t n, const int32_t *skip, int32_t n_skip, int k,
-         struct hit *out)
-{
-    int32_t i;
-    int found = fill(scores, n, skip, n_skip, k, out, &i);
-
-    assert(k >= 1);
-    for (int at = found / 2 - 1; at >= 0; at--)
-        sink(out, found, at);
-
-    while (i < n) {
-        if (i % BLOCK == 0 && n - i >= BLOCK && !any_above(scores + i, out[0].score)) {
-            i += BLOCK;
+        if (!kern->any_above(scores + look, end - look, limit))
             continue;
-        }
-        if (scores[i] > out[0].score && !contains(skip, n_skip, i)) {
-            out[0] = (struct hit){i, scores[i]};
-            sink(out, found, 0);
-        }
-        i++;
+        for (int32_t c = look; c < end; c++)
+            if (scores[c] > limit)
+                limit = keep(heap, n, k, (struct hit){first + c, scores[c]});
     }
+}
 
-    for (int last = found - 1; last > 0; last--) { /* the worst goes last, and so on */
-        struct hit worst = out[0];
+/* The heap becomes a list, best first. */
+static void unheap(struct hit *heap, int n)
+{
+    for (int end = n - 1; end > 0; end--) {
+        struct hit worst = heap[0];
 
-        out[0] = out[last];
-        out[last] = worst;
-        sink(out, last, 0);
+        heap[0] = heap[end];
+        sift_down(heap, end, 0);
+        heap[end] = worst;
     }
-    return found;
+}
+
+static void mask(float *scores, int32_t first, int32_t count, const struct query *q)
+{
+    for (int32_t h = 0; h < q->n_history; h++) {
+        uint32_t c = (uint32_t)(q->history[h] - first);
+
+        if (c < (uint32_t)count)
+            scores[c] = -INFINITY;
+    }
+}
+
+void topk(const struct model *m, const struct query *q, int n, int k, bool leave_out,
+              struct hit *out, int *n_out)
+{
+    float scores[TOPK_QUERIES * ITEMS_A_BLOCK];
+
+    assert(n >= 1 && n <= TOPK_QUERIES && k >= 1 && k <= TOPK_MAX);
+    for (int r = 0; r < n; r++)
+        n_out[r] = 0;
+    for (int32_t first = 0; first < m->n_items; first += ITEMS_A_BLOCK) {
+        int32_t count = MIN(ITEMS_A_BLOCK, m->n_items - first);
+
+        m->ops->score(m, q, n, first, count, scores);
+        for (int r = 0; r < n; r++) {
+            if (leave_out)
+                mask(scores + r * count, first, count, &q[r]);
+            keep_best(scores + r * count, first, count, out + (int64_t)r * k, &n_out[r], k);
+        }
+    }
+    for (int r = 0; r < n; r++)
+        unheap(out + (int64_t)r * k, n_out[r]);
 }
