@@ -65,13 +65,13 @@ static void check_lists(int32_t n_items, int n, int k, bool leave_out)
     static const int32_t history[] = {3, 1024, 1023, 7, 2047, 3, 2499, 0};
     struct model m = {.ops = &known_ops, .n_items = n_items};
     AUTO_FREE struct hit *hits = xcalloc((size_t)n * (size_t)k, sizeof *hits);
-    struct query q[RANK_QUERIES];
-    int n_hits[RANK_QUERIES];
+    struct query q[TOPK_QUERIES];
+    int n_hits[TOPK_QUERIES];
     static int32_t want[ITEMS];
 
     for (int r = 0; r < n; r++)
         q[r] = (struct query){.user = r + 20, .history = history, .n_history = r % 9};
-    rank_top(&m, q, n, k, leave_out, hits, n_hits);
+    topk(&m, q, n, k, leave_out, hits, n_hits);
     for (int r = 0; r < n; r++) {
         int32_t all = naive(&q[r], n_items, leave_out, want);
 
@@ -86,13 +86,13 @@ static void check_lists(int32_t n_items, int n, int k, bool leave_out)
 static void lists_equal_a_naive_sort(void **)
 {
     static const int32_t sizes[] = {1, 5, 64, 1000, 1024, 1025, ITEMS};
-    static const int ks[] = {1, 2, 20, 100, RANK_K_MAX};
+    static const int ks[] = {1, 2, 20, 100, TOPK_MAX};
 
     for (int s = 0; s < ARRAY_LEN(sizes); s++)
         for (int k = 0; k < ARRAY_LEN(ks); k++)
             for (int leave_out = 0; leave_out < 2; leave_out++) {
                 check_lists(sizes[s], 1, ks[k], leave_out);
-                check_lists(sizes[s], RANK_QUERIES, ks[k], leave_out);
+                check_lists(sizes[s], TOPK_QUERIES, ks[k], leave_out);
             }
 }
 
@@ -104,7 +104,7 @@ static void a_catalogue_that_is_all_taken_gives_an_empty_list(void **)
     struct hit hits[5];
     int n;
 
-    rank_top(&m, &q, 1, 5, true, hits, &n);
+    topk(&m, &q, 1, 5, true, hits, &n);
     assert_int_equal(n, 0);
 }
 

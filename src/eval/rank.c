@@ -2,119 +2,9 @@
 
 #include "base/clock.h"
 #include "base/interrupt.h"
-#include "kern/kern.h"
 
 #include <math.h>
 #include <omp.h>
-
-enum { ITEMS_A_BLOCK = 1024, ITEMS_A_LOOK = 64 };
-
-/* ---- the k best ---- */
-
-static bool worse(struct hit a, struct hit b)
-{
-    return a.score < b.score || (a.score == b.score && a.item > b.item);
-}
-
-static void sift_down(struct hit *heap, int n, int at)
-{
-    struct hit moved = heap[at];
-
-    for (int child; (child = 2 * at + 1) < n; at = child) {
-        if (child + 1 < n && worse(heap[child + 1], heap[child]))
-            child++;
-        if (!worse(heap[child], moved))
-            break;
-        heap[at] = heap[child];
-    }
-    heap[at] = moved;
-}
-
-static void sift_up(struct hit *heap, int at)
-{
-    struct hit moved = heap[at];
-
-    while (at && worse(moved, heap[(at - 1) / 2])) {
-        heap[at] = heap[(at - 1) / 2];
-        at = (at - 1) / 2;
-    }
-    heap[at] = moved;
-}
-
-/* Take item into the heap of the k best, worst on top. Items come in rising order, so that one that
- * equals the worst stays out. Returns the score that the next must beat. */
-static float keep(struct hit *heap, int *n, int k, struct hit h)
-{
-    if (*n < k) {
-        heap[*n] = h;
-        sift_up(heap, (*n)++);
-    } else {
-        heap[0] = h;
-        sift_down(heap, k, 0);
-    }
-    return *n < k ? -INFINITY : heap[0].score;
-}
-
-static void keep_best(const float *scores, int32_t first, int32_t count, struct hit *heap, int *n,
-                      int k)
-{
-    const struct kern *kern = kern_best();
-    float limit = *n < k ? -INFINITY : heap[0].score;
-
-    for (int32_t look = 0; look < count; look += ITEMS_A_LOOK) {
-        int32_t end = MIN(look + ITEMS_A_LOOK, count);
-
-        if (!kern->any_above(scores + look, end - look, limit))
-            continue;
-        for (int32_t c = look; c < end; c++)
-            if (scores[c] > limit)
-                limit = keep(heap, n, k, (struct hit){first + c, scores[c]});
-    }
-}
-
-/* The heap becomes a list, best first. */
-static void unheap(struct hit *heap, int n)
-{
-    for (int end = n - 1; end > 0; end--) {
-        struct hit worst = heap[0];
-
-        heap[0] = heap[end];
-        sift_down(heap, end, 0);
-        heap[end] = worst;
-    }
-}
-
-static void mask(float *scores, int32_t first, int32_t count, const struct query *q)
-{
-    for (int32_t h = 0; h < q->n_history; h++) {
-        uint32_t c = (uint32_t)(q->history[h] - first);
-
-        if (c < (uint32_t)count)
-            scores[c] = -INFINITY;
-    }
-}
-
-void rank_top(const struct model *m, const struct query *q, int n, int k, bool leave_out,
-              struct hit *out, int *n_out)
-{
-    float scores[RANK_QUERIES * ITEMS_A_BLOCK];
-
-    assert(n >= 1 && n <= RANK_QUERIES && k >= 1);
-    for (int r = 0; r < n; r++)
-        n_out[r] = 0;
-    for (int32_t first = 0; first < m->n_items; first += ITEMS_A_BLOCK) {
-        int32_t count = MIN(ITEMS_A_BLOCK, m->n_items - first);
-
-        m->ops->score(m, q, n, first, count, scores);
-        for (int r = 0; r < n; r++) {
-            if (leave_out)
-                mask(scores + r * count, first, count, &q[r]);
-            keep_best(scores + r * count, first, count, out + (int64_t)r * k, &n_out[r], k);
-        }
-    }
-    for (int r = 0; r < n; r++)
-        unheap(out + (int64_t)r * k, n_out[r]);
-}
 
 /* ---- the plan ---- */
 
@@ -123,7 +13,7 @@ bool rank_plan_parse(struct rank_plan *p, const char *metrics_text, const char *
     p->n_metrics = metrics_parse("--metrics", metrics_text, p->metrics, err);
     if (p->n_metrics < 0)
         return false;
-    p->n_k = opt_int_list("--k", k, 1, RANK_K_MAX, p->k, RANK_KS_MAX, err);
+    p->n_k = opt_int_list("--k", k, 1, TOPK_MAX, p->k, RANK_KS_MAX, err);
     return p->n_k >= 0;
 }
 
@@ -153,11 +43,11 @@ struct work {
 
 /* What one thread needs: lists, and the histories where they come from two parts. */
 struct scratch {
-    struct hit *hits;  /* (RANK_QUERIES, k_max) */
+    struct hit *hits;  /* (TOPK_QUERIES, k_max) */
     int32_t *ranks;    /* (k_max) */
     int32_t *relevant; /* sorted held-out items of a user */
-    int32_t *history[RANK_QUERIES];
-    int32_t history_cap[RANK_QUERIES], relevant_cap;
+    int32_t *history[TOPK_QUERIES];
+    int32_t history_cap[TOPK_QUERIES], relevant_cap;
 };
 
 static void scratch_release(struct scratch *s)
@@ -165,7 +55,7 @@ static void scratch_release(struct scratch *s)
     free(s->hits);
     free(s->ranks);
     free(s->relevant);
-    for (int r = 0; r < RANK_QUERIES; r++)
+    for (int r = 0; r < TOPK_QUERIES; r++)
         free(s->history[r]);
 }
 
@@ -234,12 +124,12 @@ static void judge(const struct work *w, struct scratch *s, int32_t user, const s
         }
 }
 
-/* Users first .. end - 1 of the work, at most RANK_QUERIES. */
+/* Users first .. end - 1 of the work, at most TOPK_QUERIES. */
 static void rank_block(const struct work *w, struct scratch *s, int32_t first, int32_t end)
 {
-    struct query queries[RANK_QUERIES];
-    int32_t index[RANK_QUERIES];
-    int n_hits[RANK_QUERIES], n = 0;
+    struct query queries[TOPK_QUERIES];
+    int32_t index[TOPK_QUERIES];
+    int n_hits[TOPK_QUERIES], n = 0;
 
     for (int32_t i = first; i < end; i++) {
         queries[n] = query_of(w, s, n, w->users[i]);
@@ -248,7 +138,7 @@ static void rank_block(const struct work *w, struct scratch *s, int32_t first, i
     }
     if (!n)
         return;
-    rank_top(w->m, queries, n, w->k_max, !w->plan->include_seen, s->hits, n_hits);
+    topk(w->m, queries, n, w->k_max, !w->plan->include_seen, s->hits, n_hits);
     for (int r = 0; r < n; r++)
         judge(w, s, queries[r].user, s->hits + (int64_t)r * w->k_max, n_hits[r],
               w->values + (int64_t)index[r] * w->n_values);
@@ -261,14 +151,14 @@ static void rank_all(const struct work *w)
 #pragma omp parallel num_threads(threads)
     {
         struct scratch s = {
-            .hits = xcalloc((size_t)RANK_QUERIES * (size_t)w->k_max, sizeof *s.hits),
+            .hits = xcalloc((size_t)TOPK_QUERIES * (size_t)w->k_max, sizeof *s.hits),
             .ranks = xcalloc((size_t)w->k_max, sizeof *s.ranks),
         };
 
 #pragma omp for schedule(dynamic, 1)
-        for (int32_t first = 0; first < w->n; first += RANK_QUERIES)
+        for (int32_t first = 0; first < w->n; first += TOPK_QUERIES)
             if (!interrupt_signal())
-                rank_block(w, &s, first, MIN(first + RANK_QUERIES, w->n));
+                rank_block(w, &s, first, MIN(first + TOPK_QUERIES, w->n));
         scratch_release(&s);
     }
 }

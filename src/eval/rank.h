@@ -7,29 +7,9 @@
 #define KINDRED_RANK_H
 
 #include "eval/metrics.h"
-#include "model/model.h"
+#include "model/topk.h"
 
-struct hit {
-    int32_t item;
-    float score;
-};
-
-enum {
-    RANK_QUERIES = 16, /* at most, a call of rank_top */
-    RANK_K_MAX = 1000,
-    RANK_KS_MAX = 8,
-};
-
-/* The k best items for each query, best first, without the items of its history if `leave_out`.
- *
- * q    (n) 1 <= n <= RANK_QUERIES, all served by the model
- * out  (n, k) row r belongs to q[r]; out[r * k ..] holds n_out[r] <= k hits: fewer when the
- *      catalogue has no more to offer
- *
- * Safe from any thread; allocates nothing; takes 64 KiB of stack. Several queries a call are
- * cheaper than one each: a block of items is read once for all. */
-void rank_top(const struct model *m, const struct query *q, int n, int k, bool leave_out,
-              struct hit *out, int *n_out);
+enum { RANK_KS_MAX = 8 };
 
 /* What to measure: each metric at each k. */
 struct rank_plan {
