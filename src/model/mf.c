@@ -15,7 +15,7 @@
 #define MF_OPTIONS(X, S)                                                                           \
     X(S, int, embedding_dim, 64, 1, 4096, "N", "numbers in the vector of a user or an item")       \
     X(S, double, lr, 0.1, 0, 10, "RATE", "learning rate at the start; it falls to a tenth")        \
-    X(S, double, reg, 0.01, 0, 10, "R", "L2 penalty on the three rows that a step touches")
+    X(S, double, reg, 0.02, 0, 10, "R", "L2 penalty on the three rows that a step touches")
 
 OPT_DEFINE(mf_opts, MF_OPTIONS);
 

@@ -90,7 +90,7 @@ static void mask(float *scores, int32_t first, int32_t count, const struct query
 }
 
 void topk(const struct model *m, const struct query *q, int n, int k, bool leave_out,
-              struct hit *out, int *n_out)
+          struct hit *out, int *n_out)
 {
     float scores[TOPK_QUERIES * ITEMS_A_BLOCK];
 
