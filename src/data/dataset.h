@@ -16,6 +16,11 @@ struct interactions {
 
 enum dataset_part { DATASET_TRAIN, DATASET_VAL, DATASET_TEST, DATASET_PARTS };
 
+/* The files of the folder; the first ones by enum dataset_part. stats.json holds the digests of all
+ * others (DATASET_FILES) and is put there last. */
+enum { DATASET_USERS = DATASET_PARTS, DATASET_ITEMS, DATASET_FILES, DATASET_STATS = DATASET_FILES };
+extern const char *const dataset_files[DATASET_FILES + 1];
+
 struct dataset {
     int32_t n_users, n_items;
     char digest[DIGEST_HEX];                 /* of the whole dataset, from stats.json */

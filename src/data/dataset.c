@@ -1,0 +1,232 @@
+#include "data/dataset.h"
+
+#include "base/file.h"
+#include "base/json.h"
+#include "data/duck.h"
+
+const char *const dataset_files[DATASET_FILES + 1] = {
+    "train.parquet", "val.parquet", "test.parquet", "users.parquet", "items.parquet", "stats.json",
+};
+
+/* ---- what stats.json says ---- */
+
+enum { STATS_MAX_BYTES = 1 << 20 };
+
+struct stats {
+    struct json_doc doc;
+};
+
+static void stats_release(struct stats *s)
+{
+    json_doc_release(&s->doc);
+}
+
+static bool stats_read(struct stats *s, const char *dir, struct err *err)
+{
+    AUTO_FREE char *path = path_join(dir, dataset_files[DATASET_STATS]);
+    AUTO(buf) text = {0};
+
+    if (!file_exists(path))
+        return err_set(err, ERR_IO, "'%s' holds no dataset (no stats.json); run kindred preprocess",
+                       dir);
+    return file_read(path, STATS_MAX_BYTES, &text, err) &&
+           (json_parse(&s->doc, buf_str(&text), text.len, err) || err_wrap(err, "'%s'", path));
+}
+
+static bool stats_count(const struct stats *s, const char *dir, const char *key, int32_t *out,
+                        struct err *err)
+{
+    int64_t n = json_int_or(json_get(s->doc.root, key), -1);
+
+    if (n < 1 || n > INT32_MAX)
+        return err_set(err, ERR_DATA, "'%s/stats.json' has no valid %s", dir, key);
+    *out = (int32_t)n;
+    return true;
+}
+
+/* The file's path, after a look whether it's the one that stats.json speaks of; else NULL. */
+static char *checked_file(const struct stats *s, const char *dir, int file, struct err *err)
+{
+    const char *want = json_text(json_get(json_get(s->doc.root, "files"), dataset_files[file]));
+    char *path = path_join(dir, dataset_files[file]), got[DIGEST_HEX];
+
+    if (!file_exists(path))
+        err_set(err, ERR_IO, "'%s' is missing; run kindred preprocess", path);
+    else if (!digest_file(path, got, err))
+        ;
+    else if (!want || strcmp(want, got))
+        err_set(err, ERR_DATA,
+                "'%s' isn't the file that stats.json speaks of; run kindred preprocess", path);
+    else
+        return path;
+    free(path);
+    return NULL;
+}
+
+/* ---- interactions ---- */
+
+static void interactions_release(struct interactions *x)
+{
+    free(x->offsets);
+    free(x->items);
+    free(x->times);
+    *x = (struct interactions){0};
+}
+
+static bool check_row(const struct dataset *d, int32_t user, int32_t item, const char *path,
+                      struct err *err)
+{
+    if (user >= 0 && user < d->n_users && item >= 0 && item < d->n_items)
+        return true;
+    return err_set(err, ERR_DATA, "'%s': user_idx %d or item_idx %d is out of range (%d, %d)", path,
+                   user, item, d->n_users, d->n_items);
+}
+
+/* Rows by their place in the file; offsets[u + 1] counts those of user u. */
+static bool fill(const struct dataset *d, struct interactions *x, struct duck *duck,
+                 const char *path, struct err *err)
+{
+    AUTO(duck_rows) rows = {0};
+
+    if (!duck_query(duck, &rows,
+                    "SELECT file_row_number, user_idx, item_idx, timestamp "
+                    "FROM read_parquet(getvariable('file'), file_row_number = true)",
+                    err))
+        return false;
+    while (duck_next(&rows, err)) {
+        const int64_t *at = duck_int64(&rows, 0), *time = duck_int64(&rows, 3);
+        const int32_t *user = duck_int32(&rows, 1), *item = duck_int32(&rows, 2);
+
+        for (int64_t i = 0; i < rows.n; i++) {
+            if (!check_row(d, user[i], item[i], path, err))
+                return false;
+            x->items[at[i]] = item[i];
+            x->times[at[i]] = time[i];
+            x->offsets[user[i] + 1]++;
+        }
+    }
+    for (int32_t u = 0; u < d->n_users; u++)
+        x->offsets[u + 1] += x->offsets[u];
+    return !rows.failed;
+}
+
+static bool read_part(struct dataset *d, struct interactions *x, struct duck *duck,
+                      const char *path, struct err *err)
+{
+    if (!duck_set_text(duck, "file", path, err) ||
+        !duck_row(duck, "SELECT count(*) FROM read_parquet(getvariable('file'))", &x->n, 1, err))
+        return false;
+    x->offsets = xcalloc((size_t)d->n_users + 1, sizeof *x->offsets);
+    x->items = xaligned((size_t)x->n, sizeof *x->items);
+    x->times = xaligned((size_t)x->n, sizeof *x->times);
+    return fill(d, x, duck, path, err);
+}
+
+bool dataset_open(struct dataset *d, const char *dir, unsigned parts, struct err *err)
+{
+    AUTO(stats) stats = {0};
+    AUTO(duck) duck = {0};
+    const char *digest;
+
+    *d = (struct dataset){0};
+    if (!stats_read(&stats, dir, err) || !stats_count(&stats, dir, "num_users", &d->n_users, err) ||
+        !stats_count(&stats, dir, "num_items", &d->n_items, err))
+        return false;
+    digest = json_text(json_get(stats.doc.root, "digest"));
+    if (!digest || strlen(digest) + 1 != sizeof d->digest)
+        return err_set(err, ERR_DATA, "'%s/stats.json' has no valid digest", dir);
+    memcpy(d->digest, digest, sizeof d->digest);
+    if (parts && !duck_open(&duck, NULL, err))
+        return false;
+    for (int p = 0; p < DATASET_PARTS; p++) {
+        AUTO_FREE char *path = NULL;
+
+        if (!(parts & 1u << p))
+            continue;
+        path = checked_file(&stats, dir, p, err);
+        if (!path || !read_part(d, &d->part[p], &duck, path, err))
+            return false;
+    }
+    return true;
+}
+
+void dataset_release(struct dataset *d)
+{
+    for (int p = 0; p < DATASET_PARTS; p++)
+        interactions_release(&d->part[p]);
+    *d = (struct dataset){0};
+}
+
+/* ---- ids ---- */
+
+static bool append_ids(struct ids *ids, struct buf *bytes, struct duck *d, const char *sql,
+                       struct err *err)
+{
+    AUTO(duck_rows) rows = {0};
+
+    if (!duck_query(d, &rows, sql, err))
+        return false;
+    while (duck_next(&rows, err))
+        for (int64_t i = 0; i < rows.n; i++) {
+            size_t len;
+            const char *text = duck_text(&rows, 0, i, &len);
+
+            buf_put(bytes, text, len);
+            buf_putc(bytes, '\0');
+            ids->offsets[++ids->n] = (int64_t)bytes->len;
+        }
+    return !rows.failed;
+}
+
+bool ids_open(struct ids *ids, const char *dir, const char *what, struct err *err)
+{
+    bool users = !strcmp(what, "user");
+    AUTO_FREE char *path = NULL, *sql = NULL;
+    AUTO(stats) stats = {0};
+    AUTO(buf) bytes = {0};
+    AUTO(duck) d = {0};
+    int32_t n = 0;
+
+    *ids = (struct ids){0};
+    if (!stats_read(&stats, dir, err) ||
+        !stats_count(&stats, dir, users ? "num_users" : "num_items", &n, err))
+        return false;
+    path = checked_file(&stats, dir, users ? DATASET_USERS : DATASET_ITEMS, err);
+    if (!path || !duck_open(&d, NULL, err) || !duck_set_text(&d, "file", path, err))
+        return false;
+    ids->offsets = xcalloc((size_t)n + 1, sizeof *ids->offsets);
+    sql = xasprintf("SELECT %s_id FROM read_parquet(getvariable('file')) ORDER BY %s_idx LIMIT %d",
+                    what, what, n);
+    if (!append_ids(ids, &bytes, &d, sql, err))
+        return false;
+    if (ids->n != n)
+        return err_set(err, ERR_DATA, "'%s' has %d ids; stats.json says %d", path, ids->n, n);
+    ids->bytes = bytes.data;
+    bytes = (struct buf){0};
+    return true;
+}
+
+void ids_release(struct ids *ids)
+{
+    free(ids->offsets);
+    free(ids->bytes);
+    *ids = (struct ids){0};
+}
+
+int32_t ids_find(const struct ids *ids, const char *id)
+{
+    int32_t lo = 0, hi = ids->n;
+
+    while (lo < hi) {
+        int32_t mid = lo + (hi - lo) / 2;
+        int c = strcmp(ids_get(ids, mid), id);
+
+        if (c == 0)
+            return mid;
+        if (c < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return -1;
+}
