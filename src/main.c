@@ -6,6 +6,7 @@
 
 const struct cmd *const commands[] = {
     &cmd_preprocess,
+    &cmd_serve,
     NULL,
 };
 

@@ -113,7 +113,7 @@ void json_put_float(struct json_out *o, const char *key, float x)
         if (strtof(text, NULL) == x)
             break;
     }
-    json_put_real(o, key, isfinite(x) ? strtod(text, NULL) : NAN);
+    json_put_real(o, key, strtod(text, NULL));
 }
 
 void json_put_bool(struct json_out *o, const char *key, bool b)

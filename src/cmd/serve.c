@@ -7,7 +7,8 @@
 #include <unistd.h>
 
 #define SERVE_OPTIONS(X, S)                                                                        \
-    X(S, opt_text, model_path, "outputs/model.safetensors", 1, 0, "FILE", "model that train wrote")\
+    X(S, opt_text, model_path, "outputs/model.safetensors", 1, 0, "FILE",                          \
+      "model that train wrote")                                                                    \
     X(S, opt_text, data_dir, "data/processed", 1, 0, "DIR", "dataset that it was trained on")      \
     X(S, opt_text, host, "127.0.0.1", 1, 0, "HOST",                                                \
       "address to listen on; 0.0.0.0 is all of this machine's")                                    \
@@ -64,7 +65,7 @@ static bool run(const char *const *argv, struct err *err)
     AUTO(opt_set) opts = {0};
     struct serve_opts o;
 
-    OPT_ADD(&opts, "", serve_opts, &o);
+    OPT_ADD(&opts, "Options", serve_opts, &o);
     switch (cmd_parse(&cmd_serve, &opts, argv, OPT_ENV, err)) {
     case CMD_GO:
         return serve(&o, err);
@@ -79,9 +80,10 @@ static bool run(const char *const *argv, struct err *err)
 const struct cmd cmd_serve = {
     .name = "serve",
     .summary = "answer recommendation requests over HTTP",
-    .about = "GET /health tells what is served. POST /recommend {\"user_id\": \"A1\", \"top_k\": 5} gives\n"
+    .about = "GET /health tells what is served. POST /recommend {\"user_id\": \"A1\", \"top_k\": "
+             "5} gives\n"
              "the items that the user should like best, without those in train and val unless\n"
              "\"exclude_seen\" is false. SIGTERM and SIGINT end it after the requests in flight.\n"
-             "Each option is an environment variable too: KINDRED_PORT=8001.\n",
+             "Each option is an environment variable too: KINDRED_PORT=8001.",
     .run = run,
 };

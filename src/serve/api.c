@@ -33,10 +33,12 @@ struct recommend_body {
     bool exclude_seen;
 };
 
+#define AT(field) .name = #field, .offset = offsetof(struct recommend_body, field)
+
 static const struct field recommend_fields[] = {
-    {"user_id", FIELD_TEXT, offsetof(struct recommend_body, user_id), .required = true},
-    {"top_k", FIELD_INT, offsetof(struct recommend_body, top_k), .lo = 1, .hi = TOPK_MAX},
-    {"exclude_seen", FIELD_BOOL, offsetof(struct recommend_body, exclude_seen)},
+    {AT(user_id), .kind = FIELD_TEXT, .required = true},
+    {AT(top_k), .kind = FIELD_INT, .lo = 1, .hi = TOPK_MAX},
+    {AT(exclude_seen), .kind = FIELD_BOOL},
 };
 
 static void put_list(const struct call *call, const char *user_id, const struct hit *hits, int n,
@@ -106,7 +108,8 @@ static const struct {
  * leaves out by itself. */
 static bool takes(const char *route_method, const char *method)
 {
-    return !strcmp(route_method, method) || (!strcmp(method, "HEAD") && !strcmp(route_method, "GET"));
+    return !strcmp(route_method, method) ||
+           (!strcmp(method, "HEAD") && !strcmp(route_method, "GET"));
 }
 
 static void allow(struct http_reply *r, const char *method)

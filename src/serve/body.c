@@ -82,21 +82,21 @@ static void tell_not_json(struct http_reply *r, int at, const char *why)
 
 /* ---- reading values: true, or the fault ---- */
 
-static const struct fault int_type = {"int_type", "Input should be a valid integer"},
-                          int_fraction = {"int_from_float", "Input should be a valid integer, got "
-                                                            "a number with a fractional part"},
-                          int_parsing = {"int_parsing", "Input should be a valid integer, unable "
-                                                        "to parse string as an integer"},
-                          int_size = {"int_parsing_size", "Unable to parse input string as an "
-                                                          "integer, exceeded maximum size"},
-                          bool_type = {"bool_type", "Input should be a valid boolean"},
-                          bool_parsing = {"bool_parsing", "Input should be a valid boolean, unable "
-                                                          "to interpret input"},
-                          text_type = {"string_type", "Input should be a valid string"},
-                          missing = {"missing", "Field required"},
-                          no_object = {"model_attributes_type",
-                                       "Input should be a valid dictionary or object to extract "
-                                       "fields from"};
+#define FAULT(name, t, m) static const struct fault name = {.type = t, .msg = m}
+
+FAULT(missing, "missing", "Field required");
+FAULT(no_object, "model_attributes_type",
+      "Input should be a valid dictionary or object to extract fields from");
+FAULT(text_type, "string_type", "Input should be a valid string");
+FAULT(int_type, "int_type", "Input should be a valid integer");
+FAULT(int_fraction, "int_from_float",
+      "Input should be a valid integer, got a number with a fractional part");
+FAULT(int_parsing, "int_parsing",
+      "Input should be a valid integer, unable to parse string as an integer");
+FAULT(int_size, "int_parsing_size",
+      "Unable to parse input string as an integer, exceeded maximum size");
+FAULT(bool_type, "bool_type", "Input should be a valid boolean");
+FAULT(bool_parsing, "bool_parsing", "Input should be a valid boolean, unable to interpret input");
 
 static bool at_fault(const struct fault *which, struct fault *f)
 {
@@ -179,8 +179,8 @@ static bool read_int(const struct json_t *v, const struct field *field, int64_t 
                                         field->lo},
                         f);
     if (n > field->hi)
-        return at_fault(&(struct fault){"less_than_equal",
-                                        "Input should be less than or equal to", "le", field->hi},
+        return at_fault(&(struct fault){"less_than_equal", "Input should be less than or equal to",
+                                        "le", field->hi},
                         f);
     return true;
 }
@@ -227,8 +227,7 @@ static bool read_text(const struct json_t *v, struct body_text *out, struct faul
     return out->at || at_fault(&text_type, f);
 }
 
-static bool read_field(const struct json_t *v, const struct field *field, void *to,
-                       struct fault *f)
+static bool read_field(const struct json_t *v, const struct field *field, void *to, struct fault *f)
 {
     switch (field->kind) {
     case FIELD_TEXT:
