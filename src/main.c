@@ -6,6 +6,9 @@
 
 const struct cmd *const commands[] = {
     &cmd_preprocess,
+    &cmd_train,
+    &cmd_evaluate,
+    &cmd_baselines,
     &cmd_serve,
     NULL,
 };

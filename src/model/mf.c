@@ -164,7 +164,7 @@ static void mf_release(struct model *m)
 
 const struct model_ops model_mf = {
     .name = "mf",
-    .summary = "matrix factorisation, trained to rank what was taken before what was not (BPR)",
+    .summary = "matrix factorisation, trained by pairs (BPR)",
     .options = mf_opts_table,
     .defaults = &mf_opts_default,
     .options_size = sizeof(struct mf_opts),
