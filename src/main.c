@@ -10,6 +10,7 @@ const struct cmd *const commands[] = {
     &cmd_evaluate,
     &cmd_baselines,
     &cmd_recommend,
+    &cmd_serve,
     NULL,
 };
 
