@@ -430,17 +430,17 @@ static const llhttp_settings_t callbacks = {
 
 static void refuse_parse(struct conn *c, enum llhttp_errno e)
 {
+    const char *reason = llhttp_get_error_reason(&c->parser);
     char detail[160];
 
     if (c->fault == 413)
         refuse(c, 413, "Request body too large");
     else if (c->fault == 431)
         refuse(c, 431, "Request head too large");
-    else if (e == HPE_INVALID_VERSION)
+    else if (e == HPE_INVALID_VERSION && !strcmp(reason, "Invalid HTTP version"))
         refuse(c, 505, "HTTP version not supported");
     else {
-        snprintf(detail, sizeof detail, "Invalid HTTP request: %s",
-                 llhttp_get_error_reason(&c->parser));
+        snprintf(detail, sizeof detail, "Invalid HTTP request: %s", reason);
         refuse(c, 400, detail);
     }
 }
