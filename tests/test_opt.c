@@ -147,7 +147,7 @@ static const struct {
     const char *text, *says;
 } bad_files[] = {
     {"epochs: 3\nepoch: 4\n", ":2: no option 'epoch'; did you mean 'epochs'?"},
-    {"epochs: 3\nepochs: 4\n", ":2:1: this key stands twice"},
+    {"epochs: 3\nepochs: 4\n", ":2:1: 'epochs' stands twice"},
     {"epochs: [1, 2]\n", ":1: epochs takes one value, not 2"},
     {"epochs: many\n", ":1: epochs: 'many' is not a whole number"},
     {"trian:\n  lr: 1\n", ":2: no command 'trian'"},

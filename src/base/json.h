@@ -23,7 +23,8 @@ void json_put_strn(struct json_out *o, const char *key, const char *s, size_t n)
 void json_put_int(struct json_out *o, const char *key, int64_t n);
 void json_put_real(struct json_out *o, const char *key,
                    double x); /* shortest that reads back; NaN: null */
-/* Shortest that reads back as the same float: 0.1, where its double would be 0.10000000149011612. */
+/* Shortest that reads back as the same float: 0.1, where its double would be 0.10000000149011612.
+ */
 void json_put_float(struct json_out *o, const char *key, float x);
 void json_put_bool(struct json_out *o, const char *key, bool b);
 void json_put_null(struct json_out *o, const char *key);

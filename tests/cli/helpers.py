@@ -125,6 +125,8 @@ def save_with_whole_numbers(model, path):
     metadata, tensors = read_model(model)
     rng = np.random.default_rng(3)
     whole = {name: rng.integers(-1, 2, tensor.shape).astype(tensor.dtype) for name, tensor in tensors.items()}
+    for name, tensor in tensors.items():  # a zero row is a user of whom nothing was learned: it stays one
+        whole[name][~tensor.any(axis=1)] = 0
     save_file(whole, str(path), metadata)
 
 

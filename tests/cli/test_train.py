@@ -121,7 +121,7 @@ def test_a_data_dir_that_is_not_there_is_named(kindred, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["train.parquet", "users.parquet", "stats.json"])
+@pytest.mark.parametrize("name", ["train.parquet", "val.parquet", "stats.json"])
 @pytest.mark.parametrize("change", ["deleted", "nonsense", "cut"])
 def test_a_broken_dataset_is_named(kindred, copied, tmp_path, name, change):
     path = copied / name
