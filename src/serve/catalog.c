@@ -2,6 +2,8 @@
 
 #include "model/store.h"
 
+#include <pthread.h>
+
 /* Join the rows of train and val, user by user. */
 static void join_seen(struct catalog *c, const struct dataset *d)
 {
@@ -33,21 +35,52 @@ static bool check_ids(const struct ids *ids, int32_t n, const char *what, const 
                    dir, what, ids->n, n, what);
 }
 
+/* The names are read beside the rest: each takes a database of its own and about as long. */
+struct naming {
+    struct catalog *c;
+    const char *data_dir;
+    bool ok;
+    struct err err;
+};
+
+static void *read_names(void *naming)
+{
+    struct naming *n = naming;
+
+    n->ok = ids_open(&n->c->users, n->data_dir, "user", &n->err) &&
+            ids_open(&n->c->items, n->data_dir, "item", &n->err);
+    return NULL;
+}
+
+static bool read_model_and_seen(struct catalog *c, struct dataset *d, const char *model_path,
+                                const char *data_dir, struct err *err)
+{
+    c->model = store_load(model_path, err);
+    return c->model && dataset_open(d, data_dir, 1u << DATASET_TRAIN | 1u << DATASET_VAL, err) &&
+           store_check(c->model, model_path, d, data_dir, err);
+}
+
 static bool load(struct catalog *c, const char *model_path, const char *data_dir, struct err *err)
 {
+    struct naming naming = {.c = c, .data_dir = data_dir};
     AUTO(dataset) d = {0};
+    pthread_t thread;
+    bool ok, beside = pthread_create(&thread, NULL, read_names, &naming) == 0;
 
-    c->model = store_load(model_path, err);
-    if (!c->model || !dataset_open(&d, data_dir, 1u << DATASET_TRAIN | 1u << DATASET_VAL, err) ||
-        !store_check(c->model, model_path, &d, data_dir, err))
+    ok = read_model_and_seen(c, &d, model_path, data_dir, err);
+    if (beside)
+        pthread_join(thread, NULL);
+    else if (ok)
+        read_names(&naming);
+    if (!ok)
         return false;
-    if (!ids_open(&c->users, data_dir, "user", err) || !ids_open(&c->items, data_dir, "item", err))
+    if (!naming.ok) {
+        *err = naming.err;
         return false;
-    if (!check_ids(&c->users, d.n_users, "user", data_dir, err) ||
-        !check_ids(&c->items, d.n_items, "item", data_dir, err))
-        return false;
+    }
     join_seen(c, &d);
-    return true;
+    return check_ids(&c->users, d.n_users, "user", data_dir, err) &&
+           check_ids(&c->items, d.n_items, "item", data_dir, err);
 }
 
 bool catalog_open(struct catalog *c, const char *model_path, const char *data_dir, struct err *err)
