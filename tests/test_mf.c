@@ -11,8 +11,9 @@
 enum { DIM = 6 };
 
 /* One user, items 0 and 1; the user has item 0, so item 1 is the only negative. */
-static const int32_t one_user[] = {0}, one_item[] = {0}, two_items[] = {0, 1};
-static const struct cell one_pair = {one_user, one_item, 1, two_items, 2, 5};
+static const int32_t zero[] = {0};
+static const struct candidate two_items[] = {{0, 0}, {1, 0}};
+static const struct cell one_pair = {zero, zero, zero, 1, two_items, 2, 5};
 
 static struct model *small_model(double lr, double reg)
 {
@@ -101,8 +102,9 @@ static void the_rate_falls_to_a_tenth(void **)
 
 static void a_cell_changes_its_own_rows_alone(void **)
 {
-    static const int32_t users[] = {1, 1, 3}, items[] = {2, 4, 4}, pool[] = {2, 4, 5, 7};
-    const struct cell c = {users, items, 3, pool, 4, 9};
+    static const int32_t users[] = {1, 1, 3}, items[] = {2, 4, 4}, when[] = {0, 0, 0};
+    static const struct candidate pool[] = {{2, 0}, {4, 0}, {5, 0}, {7, 0}};
+    const struct cell c = {users, items, when, 3, pool, 4, 9};
     struct dataset d;
     struct model *m;
     struct tensor t[MODEL_TENSORS_MAX];
@@ -155,46 +157,69 @@ static void users_without_train_rows_are_zero_and_not_served(void **)
 
 /* ---- negatives ---- */
 
-static void negatives_are_never_the_users_own(void **)
-{
-    static const int32_t users[] = {0, 0, 0, 1, 2, 2}, items[] = {0, 1, 2, 3, 4, 0};
-    static const int32_t pool[] = {0, 1, 2, 3, 4, 5};
-    int drawn[6][6] = {0}; /* user's positive, item */
+/* Users 0, 0, 0, 1, 2, 2 take items 0, 1, 2, 3, 4, 0 at these times; item i appears at time 10 i.
+ */
+enum { DRAWS = 2000 };
+static const int32_t drawn_users[] = {0, 0, 0, 1, 2, 2}, drawn_items[] = {0, 1, 2, 3, 4, 0};
+static const int32_t drawn_when[] = {0, 30, 39, 100, 100, 50};
+static const struct candidate six[] = {{0, 0}, {1, 10}, {2, 20}, {3, 30}, {4, 40}, {5, 50}};
 
-    for (uint64_t key = 0; key < 2000; key++) {
-        const struct cell c = {users, items, 6, pool, 6, key};
+static bool allowed(int k, int i, bool past_only)
+{
+    for (int o = 0; o < 6; o++)
+        if (drawn_users[o] == drawn_users[k] && drawn_items[o] == i)
+            return false;
+    return !past_only || six[i].since <= drawn_when[k];
+}
+
+static void check_draws(bool past_only)
+{
+    int drawn[6][7] = {0}; /* positive, item; the last column: none */
+
+    for (uint64_t key = 0; key < DRAWS; key++) {
+        const struct cell c = {drawn_users, drawn_items, drawn_when, 6, six, 6, key};
         struct sampler s;
 
-        sampler_init(&s, &c);
-        for (int k = 0; k < 6; k++)
-            drawn[k][sampler_next(&s)]++;
-    }
-    for (int k = 0; k < 6; k++)
-        for (int i = 0; i < 6; i++) {
-            bool own = false;
-            int n_own = 0;
+        sampler_init(&s, &c, past_only);
+        for (int k = 0; k < 6; k++) {
+            int32_t j = sampler_next(&s);
 
-            for (int o = 0; o < 6; o++) {
-                own |= users[o] == users[k] && items[o] == i;
-                n_own += users[o] == users[k];
-            }
-            if (own)
+            drawn[k][j == SAMPLER_NONE ? 6 : j]++;
+        }
+    }
+    for (int k = 0; k < 6; k++) {
+        int n = 0;
+
+        for (int i = 0; i < 6; i++)
+            n += allowed(k, i, past_only);
+        for (int i = 0; i < 6; i++)
+            if (!allowed(k, i, past_only))
                 assert_int_equal(drawn[k][i], 0);
             else /* as likely as the other: within five standard deviations */
-                assert_true(fabs(drawn[k][i] - 2000.0 / (6 - n_own)) < 5 * sqrt(2000.0 / 4));
-        }
+                assert_true(fabs(drawn[k][i] + drawn[k][6] / n - (double)DRAWS / n) <
+                            5 * sqrt(DRAWS / 4.0));
+        if (!n)
+            assert_int_equal(drawn[k][6], DRAWS);
+    }
+}
+
+static void negatives_are_never_the_users_own_nor_of_the_future(void **)
+{
+    assert_true(allowed(1, 3, true) && !allowed(0, 3, true)); /* there are cases of both */
+    check_draws(true);
+    check_draws(false);
 }
 
 static void a_user_who_has_all_gets_no_negative_and_no_step(void **)
 {
-    static const int32_t users[] = {0, 0}, items[] = {0, 1}, pool[] = {0, 1};
-    const struct cell c = {users, items, 2, pool, 2, 1};
+    static const int32_t users[] = {0, 0}, items[] = {0, 1}, when[] = {0, 0};
+    const struct cell c = {users, items, when, 2, two_items, 2, 1};
     struct model *m = small_model(0.1, 0.1);
     struct tally seen = {0};
     double before[3 * DIM], after[3 * DIM];
     struct sampler s;
 
-    sampler_init(&s, &c);
+    sampler_init(&s, &c, true);
     assert_int_equal(sampler_next(&s), SAMPLER_NONE);
     assert_int_equal(sampler_next(&s), SAMPLER_NONE);
     read_state(m, before);
@@ -212,7 +237,7 @@ int main(void)
         cmocka_unit_test(the_rate_falls_to_a_tenth),
         cmocka_unit_test(a_cell_changes_its_own_rows_alone),
         cmocka_unit_test(users_without_train_rows_are_zero_and_not_served),
-        cmocka_unit_test(negatives_are_never_the_users_own),
+        cmocka_unit_test(negatives_are_never_the_users_own_nor_of_the_future),
         cmocka_unit_test(a_user_who_has_all_gets_no_negative_and_no_step),
     };
 

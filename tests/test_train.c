@@ -22,7 +22,7 @@ static int block_holding(const struct schedule *s, int32_t item)
 {
     for (int b = 0; b < s->p; b++)
         for (int32_t k = s->pool_begin[b]; k < s->pool_begin[b + 1]; k++)
-            if (s->pool[k] == item)
+            if (s->pool[k].item == item)
                 return b;
     return -1;
 }
@@ -40,7 +40,7 @@ static void check_epoch(const struct schedule *s)
 
         for (int b = 0; b < s->p; b++) {
             struct cell c = schedule_cell(s, stratum, b);
-            int item_block = c.n_pool ? block_holding(s, c.pool[0]) : -1;
+            int item_block = c.n_pool ? block_holding(s, c.pool[0].item) : -1;
 
             if (item_block >= 0)
                 assert_int_equal(taken[item_block]++, 0);

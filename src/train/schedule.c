@@ -49,6 +49,30 @@ static void rank_items(struct schedule *s)
         s->by_popularity[place[count[i]]++] = i;
 }
 
+static int32_t time_of(const struct schedule *s, int64_t sample)
+{
+    return (int32_t)((s->train->times[sample] - s->start_ms) >> s->shift);
+}
+
+/* When each item appears; times are cut to what 31 bits hold of their range: 20 years by 0.3 s. */
+static void date_items(struct schedule *s)
+{
+    const struct interactions *x = s->train;
+    int64_t end = INT64_MIN;
+
+    s->start_ms = INT64_MAX;
+    for (int64_t k = 0; k < x->n; k++) {
+        s->start_ms = MIN(s->start_ms, x->times[k]);
+        end = MAX(end, x->times[k]);
+    }
+    while (x->n && (end - s->start_ms) >> s->shift >= CELL_NEVER)
+        s->shift++;
+    for (int32_t i = 0; i < s->n_items; i++)
+        s->since[i] = CELL_NEVER;
+    for (int64_t k = 0; k < x->n; k++)
+        s->since[x->items[k]] = MIN(s->since[x->items[k]], time_of(s, k));
+}
+
 void schedule_init(struct schedule *s, const struct interactions *train, int32_t n_users,
                    int32_t n_items, int partitions, uint64_t seed)
 {
@@ -69,9 +93,12 @@ void schedule_init(struct schedule *s, const struct interactions *train, int32_t
         .cell_begin = xcalloc(p * p + 1, sizeof *s->cell_begin),
         .users = xaligned(n, sizeof *s->users),
         .items = xaligned(n, sizeof *s->items),
+        .when = xaligned(n, sizeof *s->when),
+        .since = xcalloc(items, sizeof *s->since),
     };
     cut_users(s);
     rank_items(s);
+    date_items(s);
 }
 
 void schedule_release(struct schedule *s)
@@ -84,6 +111,8 @@ void schedule_release(struct schedule *s)
     free(s->cell_begin);
     free(s->users);
     free(s->items);
+    free(s->when);
+    free(s->since);
     *s = (struct schedule){0};
 }
 
@@ -116,7 +145,7 @@ void schedule_deal(struct schedule *s, int epoch)
     for (int32_t k = 0; k < s->n_items; k++) {
         int32_t i = s->by_popularity[k];
 
-        s->pool[at[s->block_of[i]]++] = i;
+        s->pool[at[s->block_of[i]]++] = (struct candidate){i, s->since[i]};
     }
 }
 
@@ -143,6 +172,7 @@ void schedule_sort(struct schedule *s, int user_block)
 
             s->users[to] = u;
             s->items[to] = x->items[k];
+            s->when[to] = time_of(s, k);
         }
 }
 
@@ -155,6 +185,7 @@ struct cell schedule_cell(const struct schedule *s, int stratum, int user_block)
     return (struct cell){
         .users = s->users + begin,
         .items = s->items + begin,
+        .when = s->when + begin,
         .n = s->cell_begin[cell + 1] - begin,
         .pool = s->pool + s->pool_begin[item_block],
         .n_pool = s->pool_begin[item_block + 1] - s->pool_begin[item_block],

@@ -27,17 +27,20 @@ struct schedule {
     int32_t *user_begin;    /* (p + 1) block b is users user_begin[b] .. user_begin[b + 1] - 1 */
     int32_t *by_popularity; /* (n_items) most popular first; equal ones by index */
     uint8_t *block_of;      /* (n_items) */
-    int32_t *pool;          /* (n_items) items, block after block */
+    struct candidate *pool; /* (n_items) items, block after block */
     int32_t *pool_begin;    /* (p + 1) */
     int64_t *cell_begin;    /* (p * p + 1) cell of user block b and item block i at b * p + i */
-    int32_t *users, *items; /* (train->n) positives, cell after cell */
+    int32_t *users, *items, *when; /* (train->n) positives, cell after cell */
+    int32_t *since;   /* (n_items) when the first row is; CELL_NEVER if there is none */
+    int64_t start_ms; /* a time in the cells is (ms - start_ms) >> shift */
+    int shift;
 };
 
 /* A number of blocks that fits the data: enough for workers to be busy, few enough that a cell has
  * work to do and a block has negatives to offer. */
 int schedule_partitions(int64_t n_samples, int32_t n_users, int32_t n_items);
 
-/* Memory: 8 bytes a sample, 9 an item. 1 <= partitions <= SCHEDULE_MAX. */
+/* Memory: 12 bytes a sample, 17 an item. 1 <= partitions <= SCHEDULE_MAX. */
 void schedule_init(struct schedule *s, const struct interactions *train, int32_t n_users,
                    int32_t n_items, int partitions, uint64_t seed);
 void schedule_release(struct schedule *s);
