@@ -5,6 +5,7 @@
 #include "base/progress.h"
 
 const struct cmd *const commands[] = {
+    &cmd_generate,
     &cmd_preprocess,
     &cmd_train,
     &cmd_evaluate,

@@ -2,7 +2,6 @@
 
 #include "data/gzip.h"
 
-#include "base/file.h"
 #include "base/interrupt.h"
 
 enum { PIECE = 1 << 20 }; /* bytes between two looks at whether to stop */
@@ -139,4 +138,62 @@ bool text_file_line(struct text_file *t, struct buf *line, size_t max_bytes)
     while (line->len > 0 && strchr("\r\n", line->data[line->len - 1]))
         line->data[--line->len] = '\0';
     return any;
+}
+
+/* ---- text out ---- */
+
+bool text_out_open(struct text_out *t, const char *path, struct err *err)
+{
+    size_t n = strlen(path);
+    int state;
+
+    if (!outfile_open(&t->file, path, err))
+        return false;
+    if (n < 3 || strcmp(path + n - 3, ".gz"))
+        return true;
+    t->packer = xcalloc(1, sizeof *t->packer);
+    state = deflateInit2(t->packer, Z_BEST_SPEED, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
+    assert(state == Z_OK);
+    return true;
+}
+
+/* flush: Z_NO_FLUSH, or Z_FINISH at the end. */
+static bool pack(struct text_out *t, const void *bytes, size_t n, int flush, struct err *err)
+{
+    unsigned char out[1 << 16];
+    int state;
+
+    assert(n <= UINT32_MAX);
+    t->packer->next_in = (unsigned char *)bytes;
+    t->packer->avail_in = (unsigned)n;
+    do {
+        t->packer->next_out = out;
+        t->packer->avail_out = sizeof out;
+        state = deflate(t->packer, flush);
+        assert(state == Z_OK || state == Z_STREAM_END || state == Z_BUF_ERROR);
+        if (!outfile_write(&t->file, out, sizeof out - t->packer->avail_out, err))
+            return false;
+    } while (t->packer->avail_out == 0);
+    return true;
+}
+
+bool text_out_write(struct text_out *t, const void *bytes, size_t n, struct err *err)
+{
+    return t->packer ? pack(t, bytes, n, Z_NO_FLUSH, err) : outfile_write(&t->file, bytes, n, err);
+}
+
+bool text_out_commit(struct text_out *t, struct err *err)
+{
+    if (t->packer && !pack(t, NULL, 0, Z_FINISH, err))
+        return false;
+    return outfile_commit(&t->file, err);
+}
+
+void text_out_release(struct text_out *t)
+{
+    if (t->packer)
+        deflateEnd(t->packer);
+    free(t->packer);
+    t->packer = NULL;
+    outfile_release(&t->file);
 }

@@ -1,4 +1,4 @@
-/* gzip.h - is a .gz file whole? (owner of zlib for reading: gzip.c)
+/* gzip.h - packed text in and out, and whether a .gz file is whole (owner of zlib: gzip.c).
  *
  * DuckDB reads a cut or damaged .gz without a word. So each is read a second time, by zlib, which
  * checks length and CRC of every member; in a thread of its own, beside DuckDB's reading. */
@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/file.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -44,5 +45,17 @@ void text_file_release(struct text_file *t);
 /* The next line without its end, into `line`, at most max_bytes of it (the rest is dropped). False
  * at the end of the file, and where it can't be unpacked: gzip_check says that better. */
 NODISCARD bool text_file_line(struct text_file *t, struct buf *line, size_t max_bytes);
+
+/* A text file being written (base/file.h): packed if its name ends in .gz. The same text gives the
+ * same bytes. */
+struct text_out {
+    struct outfile file;
+    struct z_stream_s *packer; /* NULL: plain */
+};
+
+NODISCARD bool text_out_open(struct text_out *t, const char *path, struct err *err);
+NODISCARD bool text_out_write(struct text_out *t, const void *bytes, size_t n, struct err *err);
+NODISCARD bool text_out_commit(struct text_out *t, struct err *err);
+void text_out_release(struct text_out *t);
 
 #endif
