@@ -341,7 +341,7 @@ static void a_trickle_of_bytes_does_not_win_time(void **)
     int fd = dial(&server);
 
     for (int i = 0; i < 10; i++) { /* each well within the time for a request, all together not */
-        put(fd, POST + i, 1);
+        put(fd, &(POST)[i], 1);
         usleep(100000);
     }
     get_all(fd, &got);

@@ -8,30 +8,65 @@
 
 #include <math.h>
 #include <omp.h>
+#include <sched.h>
+#include <stdatomic.h>
 
-/* One epoch of the schedule. loss (p) a tally for each user block: a block's cells come one after
- * the other, so that the sums don't depend on who took them. */
+/* An epoch as a list of jobs, taken in order by whichever worker is free. Stage 0 sorts the block's
+ * samples; stage s + 1 is the block's cell of stratum s. A job needs the stage before of its own user
+ * block, and of the next one: in the stratum before, that block held the item block of this cell.
+ * So there is no barrier between strata, and a worker that the machine has put aside holds up no
+ * other until its rows are needed. */
+struct epoch {
+    struct model *m;
+    struct schedule *s;
+    double progress;
+    struct tally *loss; /* (p) a block's cells come one after the other: sums in a fixed order */
+    atomic_int next;    /* job: stage * p + block */
+    atomic_int *done;   /* (p) stages that are done */
+};
+
+static void await(atomic_int *done, int stages)
+{
+    for (int tries = 0; atomic_load_explicit(done, memory_order_acquire) < stages; tries++)
+        if (tries >= 100)
+            sched_yield();
+}
+
+static void do_job(struct epoch *e, int stage, int block)
+{
+    if (stage == 0) {
+        schedule_sort(e->s, block);
+        e->loss[block] = (struct tally){0};
+    } else if (!interrupt_signal()) {
+        struct cell c = schedule_cell(e->s, stage - 1, block);
+
+        e->m->ops->learn(e->m, &c, e->progress, &e->loss[block]);
+    }
+}
+
+static void work(struct epoch *e)
+{
+    int p = e->s->p, n_jobs = (p + 1) * p;
+
+    for (int job; (job = atomic_fetch_add(&e->next, 1)) < n_jobs;) {
+        int stage = job / p, block = job % p;
+
+        await(&e->done[block], stage);
+        await(&e->done[(block + 1) % p], stage);
+        do_job(e, stage, block);
+        atomic_store_explicit(&e->done[block], stage + 1, memory_order_release);
+    }
+}
+
 static void run_epoch(struct model *m, struct schedule *s, int epoch, double progress, int threads,
                       struct tally *loss)
 {
+    atomic_int done[SCHEDULE_MAX] = {0};
+    struct epoch e = {.m = m, .s = s, .progress = progress, .loss = loss, .done = done};
+
     schedule_deal(s, epoch);
 #pragma omp parallel num_threads(threads)
-    {
-#pragma omp for schedule(dynamic, 1)
-        for (int b = 0; b < s->p; b++) {
-            schedule_sort(s, b);
-            loss[b] = (struct tally){0};
-        }
-        for (int stratum = 0; stratum < s->p; stratum++) {
-#pragma omp for schedule(dynamic, 1)
-            for (int b = 0; b < s->p; b++) {
-                struct cell c = schedule_cell(s, stratum, b);
-
-                if (!interrupt_signal())
-                    m->ops->learn(m, &c, progress, &loss[b]);
-            }
-        }
-    }
+    work(&e);
 }
 
 static double mean_loss(const struct tally *loss, int n)
