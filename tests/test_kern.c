@@ -84,12 +84,13 @@ static void scores_have_the_same_bits_however_they_are_cut(void **)
 static void bpr_step_follows_the_formula(void **)
 {
     static float u[DIM_MAX], i[DIM_MAX], j[DIM_MAX], u0[DIM_MAX], i0[DIM_MAX], j0[DIM_MAX];
-    const float lr = 0.1f, reg = 0.02f;
+    const float lr = 0.1f;
+    const struct kern_l2 l2 = {0.02f, 0.05f, 0.4f};
 
     for (const struct kern *const *k = kern_all(); *k; k++)
         for (int d = 0; d < ARRAY_LEN(dims); d++) {
             int dim = dims[d];
-            double x, g, keep = 1 - (double)lr * (double)reg;
+            double x, g;
 
             fill(u, dim, 1);
             fill(i, dim, 2);
@@ -99,13 +100,13 @@ static void bpr_step_follows_the_formula(void **)
             memcpy(j0, j, sizeof j);
             x = plain_dot(u0, i0, dim) - plain_dot(u0, j0, dim);
             g = (double)lr / (1 + exp(x));
-            near("x", (*k)->isa, dim, (*k)->bpr_step(u, i, j, dim, lr, reg), x);
+            near("x", (*k)->isa, dim, (*k)->bpr_step(u, i, j, dim, lr, l2), x);
             for (int c = 0; c < dim; c++) {
                 double uc = u0[c], ic = i0[c], jc = j0[c];
 
-                near("user", (*k)->isa, dim, u[c], keep * uc + g * (ic - jc));
-                near("positive", (*k)->isa, dim, i[c], keep * ic + g * uc);
-                near("negative", (*k)->isa, dim, j[c], keep * jc - g * uc);
+                near("user", (*k)->isa, dim, u[c], (1 - lr * l2.u) * uc + g * (ic - jc));
+                near("positive", (*k)->isa, dim, i[c], (1 - lr * l2.i) * ic + g * uc);
+                near("negative", (*k)->isa, dim, j[c], (1 - lr * l2.j) * jc - g * uc);
             }
         }
 }
@@ -114,9 +115,10 @@ static void bpr_step_stays_finite_for_scores_far_apart(void **)
 {
     for (const struct kern *const *k = kern_all(); *k; k++)
         for (int sign = -1; sign <= 1; sign += 2) {
+            const struct kern_l2 l2 = {0.01f, 0.01f, 0.01f};
             float u = 100, i = (float)sign * 100, j = 0;
 
-            near("x", (*k)->isa, 1, (*k)->bpr_step(&u, &i, &j, 1, 0.1f, 0.01f), sign * 1e4);
+            near("x", (*k)->isa, 1, (*k)->bpr_step(&u, &i, &j, 1, 0.1f, l2), sign * 1e4);
             assert_true(isfinite(u) && isfinite(i) && isfinite(j));
         }
 }

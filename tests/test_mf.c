@@ -28,6 +28,8 @@ static struct model *small_model(double lr, double reg)
     made_set(m, "embedding_dim", DIM);
     made_set(m, "lr", lr);
     made_set(m, "reg", reg);
+    made_set(m, "reg_positive", 0.25);
+    made_set(m, "reg_negative", 3);
     m->ops->init(m, &train);
     n = m->ops->tensors(m, t);
     for (int i = 0; i < n; i++) /* far enough from 0 that every term of the loss counts */
@@ -36,8 +38,8 @@ static struct model *small_model(double lr, double reg)
     return m;
 }
 
-/* -log sigmoid(<u, i - j>) + reg/2 (|u|^2 + |i|^2 + |j|^2), over x = u, i, j one after the other.
- */
+/* -log sigmoid(<u, i - j>) + reg/2 (|u|^2 + |i|^2 / 4 + 3 |j|^2), over x = u, i, j one after the
+ * other. */
 static double loss(const double x[3 * DIM], double reg)
 {
     double score = 0, squares = 0;
@@ -45,7 +47,7 @@ static double loss(const double x[3 * DIM], double reg)
     for (int k = 0; k < DIM; k++)
         score += x[k] * (x[DIM + k] - x[2 * DIM + k]);
     for (int k = 0; k < 3 * DIM; k++)
-        squares += x[k] * x[k];
+        squares += x[k] * x[k] * (k < DIM ? 1 : k < 2 * DIM ? 0.25 : 3);
     return log1p(exp(-score)) + reg / 2 * squares;
 }
 

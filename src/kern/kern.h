@@ -10,6 +10,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* L2 penalties of a step's three rows. */
+struct kern_l2 {
+    float u, i, j;
+};
+
 struct kern {
     const char *isa;
 
@@ -19,9 +24,9 @@ struct kern {
                    float *out, int64_t stride);
 
     /* One step of BPR on (u, i, j), dim floats each, no two the same; returns x = <u, i - j>
-     * as it was before the step. The step climbs log sigmoid(x) - reg/2 (|u|^2 + |i|^2 + |j|^2)
-     * by lr. Source: Rendle et al., BPR, UAI 2009, section 4.1. */
-    float (*bpr_step)(float *u, float *i, float *j, int dim, float lr, float reg);
+     * as it was before the step. The step climbs log sigmoid(x) - (l2.u |u|^2 + l2.i |i|^2 +
+     * l2.j |j|^2) / 2 by lr. Source: Rendle et al., BPR, UAI 2009, section 4.1. */
+    float (*bpr_step)(float *u, float *i, float *j, int dim, float lr, struct kern_l2 l2);
 
     /* Whether any of x[0..n-1] is greater than the limit. */
     bool (*any_above)(const float *x, int32_t n, float limit);

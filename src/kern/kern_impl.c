@@ -23,9 +23,10 @@ static void scores(const float *const *queries, int n, const float *items, int32
 }
 
 static float bpr_step(float *restrict u, float *restrict i, float *restrict j, int dim, float lr,
-                      float reg)
+                      struct kern_l2 l2)
 {
-    float x = 0, g, keep = 1 - lr * reg;
+    const float keep_u = 1 - lr * l2.u, keep_i = 1 - lr * l2.i, keep_j = 1 - lr * l2.j;
+    float x = 0, g;
 
     for (int k = 0; k < dim; k++)
         x += u[k] * (i[k] - j[k]);
@@ -33,9 +34,9 @@ static float bpr_step(float *restrict u, float *restrict i, float *restrict j, i
     for (int k = 0; k < dim; k++) {
         float uk = u[k];
 
-        u[k] = keep * uk + g * (i[k] - j[k]);
-        i[k] = keep * i[k] + g * uk;
-        j[k] = keep * j[k] - g * uk;
+        u[k] = keep_u * uk + g * (i[k] - j[k]);
+        i[k] = keep_i * i[k] + g * uk;
+        j[k] = keep_j * j[k] - g * uk;
     }
     return x;
 }

@@ -14,10 +14,14 @@
 
 #define MF_OPTIONS(X, S)                                                                           \
     X(S, int, embedding_dim, 64, 1, 4096, "N", "numbers in the vector of a user or an item")       \
-    X(S, double, lr, 0.1, 0, 10, "RATE", "learning rate at the start; it falls to a tenth")        \
-    X(S, double, reg, 0.01, 0, 10, "R", "L2 penalty on the three rows that a step touches")        \
-    X(S, bool, past_only, true, 0, 0, NULL,                                                        \
-      "draw negatives among all items, those too that had no row yet when the positive was taken")
+    X(S, double, lr, 0.2, 0, 10, "RATE", "learning rate at the start; it falls to a tenth")        \
+    X(S, double, reg, 0.05, 0, 10, "R",                                                            \
+      "L2 penalty on the rows that a step touches: on the user's this; less for dense data")       \
+    X(S, double, reg_positive, 0.2, 0, 100, "F", "on that of the item taken, this times reg")      \
+    X(S, double, reg_negative, 2, 0, 100, "F", "on that of the item not taken, this times reg")    \
+    X(S, bool, past_only, false, 0, 0, NULL,                                                       \
+      "no negatives that had no row yet when the positive was taken: better for the days just "    \
+      "after train, worse later on")
 
 OPT_DEFINE(mf_opts, MF_OPTIONS);
 
@@ -96,6 +100,12 @@ static void prefetch_row(const float *row, int dim)
         __builtin_prefetch(row + k, 1);
 }
 
+static struct kern_l2 l2_of(const struct mf_opts *o)
+{
+    return (struct kern_l2){(float)o->reg, (float)(o->reg * o->reg_positive),
+                            (float)(o->reg * o->reg_negative)};
+}
+
 /* Negatives are drawn AHEAD steps early, so that the rows are on their way when their turn comes.
  * The loss is taken at every LOSS_EVERY-th step: the logarithm costs as much as a fifth of one. */
 static void mf_learn(struct model *m, const struct cell *c, double progress, struct tally *loss)
@@ -103,7 +113,8 @@ static void mf_learn(struct model *m, const struct cell *c, double progress, str
     const struct kern *kern = kern_best();
     struct mf *mf = mf_of(m);
     int64_t dim = opts_of(m)->embedding_dim;
-    float lr = (float)mf_rate(m, progress), reg = (float)opts_of(m)->reg, x;
+    float lr = (float)mf_rate(m, progress), x;
+    struct kern_l2 l2 = l2_of(opts_of(m));
     int32_t negative[RING];
     struct sampler s;
 
@@ -120,7 +131,7 @@ static void mf_learn(struct model *m, const struct cell *c, double progress, str
         if (k < 0 || negative[k % RING] == SAMPLER_NONE)
             continue;
         x = kern->bpr_step(mf->users + c->users[k] * dim, mf->items + c->items[k] * dim,
-                           mf->items + negative[k % RING] * dim, (int)dim, lr, reg);
+                           mf->items + negative[k % RING] * dim, (int)dim, lr, l2);
         if (k % LOSS_EVERY == 0) {
             loss->sum += (double)bpr_loss(x);
             loss->n++;
