@@ -7,6 +7,11 @@
 const struct cmd *const commands[] = {
     &cmd_generate,
     &cmd_preprocess,
+    &cmd_train,
+    &cmd_evaluate,
+    &cmd_baselines,
+    &cmd_recommend,
+    &cmd_serve,
     NULL,
 };
 

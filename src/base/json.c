@@ -104,6 +104,18 @@ void json_put_real(struct json_out *o, const char *key, double x)
         buf_puts(&o->buf, ".0");
 }
 
+void json_put_float(struct json_out *o, const char *key, float x)
+{
+    char text[32];
+
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)x);
+        if (strtof(text, NULL) == x)
+            break;
+    }
+    json_put_real(o, key, strtod(text, NULL));
+}
+
 void json_put_bool(struct json_out *o, const char *key, bool b)
 {
     before_value(o, key);
@@ -129,6 +141,8 @@ bool json_parse(struct json_doc *d, const char *text, size_t n, struct err *err)
     json_error_t why;
 
     d->root = json_loadb(text, n, JSON_DECODE_ANY, &why);
+    if (!d->root && json_error_code(&why) == json_error_numeric_overflow)
+        d->root = json_loadb(text, n, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, &why);
     if (d->root)
         return true;
     d->error_at = why.position;

@@ -23,6 +23,9 @@ void json_put_strn(struct json_out *o, const char *key, const char *s, size_t n)
 void json_put_int(struct json_out *o, const char *key, int64_t n);
 void json_put_real(struct json_out *o, const char *key,
                    double x); /* shortest that reads back; NaN: null */
+/* Shortest that reads back as the same float: 0.1, where its double would be 0.10000000149011612.
+ */
+void json_put_float(struct json_out *o, const char *key, float x);
 void json_put_bool(struct json_out *o, const char *key, bool b);
 void json_put_null(struct json_out *o, const char *key);
 void json_out_release(struct json_out *o);
@@ -48,7 +51,8 @@ enum json_kind {
 };
 
 /* Any value at the top level. Strict: nothing may follow it; strings are UTF-8 without NUL; a
- * number beyond double is refused. ERR_DATA. */
+ * number beyond double is refused. Where a whole number is beyond int64, all of the document's are
+ * reals. ERR_DATA. */
 NODISCARD bool json_parse(struct json_doc *d, const char *text, size_t n, struct err *err);
 void json_doc_release(struct json_doc *d);
 

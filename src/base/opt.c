@@ -244,11 +244,15 @@ static int parse_one(struct opt_set *s, const char *const *argv, unsigned flags,
     copy_name(name, word, eq ? (size_t)(eq - word) : strlen(word), '-', '_');
     copy_name(shown, argv[0], eq ? (size_t)(eq - argv[0]) : strlen(argv[0]), '\0', '\0');
     o = find(s, name, &g);
-    if (!o && !strncmp(name, "no_", 3) && (o = find(s, name + 3, &g)) && o->kind == OPT_BOOL) {
-        if (value)
-            return err_set(err, ERR_USAGE, "%s takes no value", shown);
-        *(bool *)value_of(g, o) = false;
-        return 1;
+    if (!o && !strncmp(name, "no_", 3)) {
+        const struct opt *negated = find(s, name + 3, &g);
+
+        if (negated && negated->kind == OPT_BOOL) {
+            if (value)
+                return err_set(err, ERR_USAGE, "%s takes no value", shown);
+            *(bool *)value_of(g, negated) = false;
+            return 1;
+        }
     }
     if (!o)
         return flags & OPT_LENIENT ? 1 : unknown(s, name, shown, err);

@@ -71,7 +71,7 @@ struct opt_group {
     size_t size;  /* of both */
 };
 
-enum { OPT_GROUPS_MAX = 8 };
+enum { OPT_GROUPS_MAX = 24 };
 
 struct opt_set {
     struct opt_group groups[OPT_GROUPS_MAX];

@@ -84,8 +84,11 @@ static bool read_pair(const struct reader *r, const yaml_node_pair_t *p, const c
     e.line = (int)key->start_mark.line + 1;
     if (value->type == YAML_MAPPING_NODE)
         return section ? refuse(r, value, "sections do not nest") : read_mapping(r, value, e.key);
-    if (is_twice(r->y, section, e.key))
-        return refuse(r, key, "this key stands twice");
+    if (is_twice(r->y, section, e.key)) {
+        AUTO_FREE char *what = xasprintf("'%s' stands twice", e.key);
+
+        return refuse(r, key, what);
+    }
     if (!read_values(r, value, &e))
         return false;
     r->y->entries = xrealloc(r->y->entries, (size_t)r->y->n + 1, sizeof e);

@@ -65,12 +65,36 @@ static char *checked_file(const struct stats *s, const char *dir, int file, stru
 
 /* ---- interactions ---- */
 
-static void interactions_release(struct interactions *x)
+void interactions_release(struct interactions *x)
 {
     free(x->offsets);
     free(x->items);
     free(x->times);
     *x = (struct interactions){0};
+}
+
+static void append_row(struct interactions *out, const struct interactions *x, int32_t user)
+{
+    int64_t from = x->offsets[user], n = x->offsets[user + 1] - from;
+
+    memcpy(out->items + out->n, x->items + from, (size_t)n * sizeof *out->items);
+    memcpy(out->times + out->n, x->times + from, (size_t)n * sizeof *out->times);
+    out->n += n;
+}
+
+void interactions_join(struct interactions *out, const struct interactions *a,
+                       const struct interactions *b, int32_t n_users)
+{
+    *out = (struct interactions){
+        .offsets = xcalloc((size_t)n_users + 1, sizeof *out->offsets),
+        .items = xaligned((size_t)(a->n + b->n), sizeof *out->items),
+        .times = xaligned((size_t)(a->n + b->n), sizeof *out->times),
+    };
+    for (int32_t u = 0; u < n_users; u++) {
+        append_row(out, a, u);
+        append_row(out, b, u);
+        out->offsets[u + 1] = out->n;
+    }
 }
 
 static bool check_row(const struct dataset *d, int32_t user, int32_t item, const char *path,

@@ -42,6 +42,11 @@ static inline const int32_t *interactions_row(const struct interactions *x, int3
     return x->items + x->offsets[u];
 }
 
+/* Both of each user's rows, those of `a` first. */
+void interactions_join(struct interactions *out, const struct interactions *a,
+                       const struct interactions *b, int32_t n_users);
+void interactions_release(struct interactions *x);
+
 /* The names behind the indices, in bytewise order: index i is the i-th name. */
 struct ids {
     int32_t n;

@@ -155,13 +155,14 @@ static bool set_limits(struct duck *d, const struct duck_options *o, struct err 
 
 bool duck_open(struct duck *d, const struct duck_options *options, struct err *err)
 {
+    static const struct duck_options none;
     struct duck_state *s = xcalloc(1, sizeof *s);
 
     d->state = s;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->wake, NULL);
     if (!options)
-        options = &(struct duck_options){0};
+        options = &none;
     if (!open_database(s, options->threads, err) || !set_limits(d, options, err))
         return false;
     s->watched = pthread_create(&s->watcher, NULL, watch, s) == 0;

@@ -6,13 +6,15 @@
  * It then has --model NAME, its options in help and YAML, saving and loading, evaluation,
  * recommend, serving, and the contract tests.
  *
- * A model lists its tensors; it doesn't save itself. */
+ * A model lists its tensors; it doesn't save itself. It learns at once (fit) or cell by cell
+ * (learn); who calls learn, in which order and on how many threads is no concern of the model. */
 #ifndef KINDRED_MODEL_H
 #define KINDRED_MODEL_H
 
 #include "base/file.h"
 #include "base/opt.h"
 #include "data/dataset.h"
+#include "model/cell.h"
 
 /* For whom to rank. `user` is -1 for one that training did not see. */
 struct query {
@@ -33,6 +35,7 @@ enum { MODEL_TENSORS_MAX = 16 };
 struct model {
     const struct model_ops *ops;
     int32_t n_users, n_items;
+    uint64_t seed;           /* what was random in its making follows from it */
     char digest[DIGEST_HEX]; /* of the dataset that it was trained on */
     void *options;           /* (ops->options_size) */
     struct mapped file;      /* the tensors point into it when the model was loaded */
@@ -45,9 +48,6 @@ struct model_ops {
     size_t options_size;
     size_t size; /* of the model's own struct; its first member is struct model */
 
-    /* Allocate the tensors, set to their start. Not called for a model that is loaded. */
-    void (*init)(struct model *m, uint64_t seed);
-
     /* List the learned state: all that is saved, loaded and sent. Sizes follow from n_users,
      * n_items and the options alone, and are right before init too; data may be NULL then. Returns
      * how many. */
@@ -56,17 +56,31 @@ struct model_ops {
     /* Take tensors in the order and shape of tensors(), which outlive the model, as the state. */
     void (*adopt)(struct model *m, const struct tensor *t);
 
-    /* Learn all at once (closed form, counting). NULL for a model that is trained by epochs. */
+    /* Allocate the tensors. fit: and learn all at once (closed form, counting). init: set them to
+     * the start from which learn() goes on. A model has one of the two; neither is called for a
+     * model that is loaded. */
     void (*fit)(struct model *m, const struct interactions *train);
+    void (*init)(struct model *m, const struct interactions *train);
+
+    /* One pass over the cell's positives; adds to `loss` what it saw of the loss a positive.
+     * progress: the part of the training that is done, 0 at its start, 1 in the last epoch. Called
+     * from many threads at once, for cells that share neither users nor items; allocates
+     * nothing. */
+    void (*learn)(struct model *m, const struct cell *c, double progress, struct tally *loss);
+
+    /* The learning rate at that point: what to name when the loss is no longer a number. */
+    double (*rate)(const struct model *m, double progress);
 
     /* True if the model has something to say to this query; score() may only then be called. */
     bool (*serves)(const struct model *m, const struct query *q);
 
-    /* out: (n, n_items) one score an item for each query, higher is better. Called from many
+    /* out[r * n + c]: (n_queries, n) what each query gives the items first .. first + n - 1;
+     * higher is better. The same bits however the items are cut into calls. Called from many
      * threads at once; allocates nothing. */
-    void (*score)(const struct model *m, const struct query *q, int n, float *out);
+    void (*score)(const struct model *m, const struct query *q, int n_queries, int32_t first,
+                  int32_t n, float *out);
 
-    /* Free what init allocated; the struct may be half-initialised. */
+    /* Free what init or fit allocated; the struct may be half-initialised. */
     void (*release)(struct model *m);
 };
 
@@ -76,9 +90,12 @@ extern const struct model_ops *const models[];
 /* The model of that name; ERR_USAGE with the nearest name. */
 const struct model_ops *model_find(const char *name, struct err *err);
 
-/* A model whose tensors aren't there yet: init, or load, comes next. `options` are copied. */
+/* A model whose tensors aren't there yet: init, fit, or load comes next. `options` are copied. */
 struct model *model_new(const struct model_ops *ops, int32_t n_users, int32_t n_items,
-                        const char *digest, const void *options);
+                        const char *digest, const void *options, uint64_t seed);
 void model_free(struct model *m);
+
+/* Whether all numbers of all tensors are finite; else *bad names a tensor with one that isn't. */
+bool model_finite(struct model *m, const char **bad);
 
 #endif

@@ -1,0 +1,37 @@
+# Thin: Meson builds, this names what people want. `./run TARGET` does the set-up first.
+BUILD ?= build
+SANITIZE = -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1
+
+.PHONY: build build-asan test quickstart docs lint format clean
+
+build: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) --quiet
+
+build-asan: build-asan/build.ninja
+	@ninja -C build-asan --quiet
+
+$(BUILD)/build.ninja:
+	@meson setup $(BUILD) >/dev/null || { cat $(BUILD)/meson-logs/meson-log.txt; exit 1; }
+
+build-asan/build.ninja:
+	@meson setup build-asan $(SANITIZE) >/dev/null || { cat build-asan/meson-logs/meson-log.txt; exit 1; }
+
+test: build build-asan
+	@.deps/venv/bin/python tests/run.py $(BUILD) build-asan
+
+quickstart: build
+	@scripts/quickstart
+
+docs: build
+	@python3 tools/options.py $(BUILD)/kindred > docs/options.md
+
+lint: build
+	@clang-format-14 --dry-run --Werror $$(git ls-files '*.[ch]')
+	@cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability \
+		--inline-suppr --suppress=missingIncludeSystem -I src -D_GNU_SOURCE src
+
+format:
+	@clang-format-14 -i $$(git ls-files '*.[ch]')
+
+clean:
+	@rm -rf $(BUILD) build-asan

@@ -1,0 +1,162 @@
+#include "cmd/cmd.h"
+
+#include "cmd/report.h"
+#include "model/store.h"
+
+#define BASELINES_OPTIONS(X, S)                                                                    \
+    X(S, opt_text, data_dir, "data/processed", 0, 0, "DIR", "what preprocess wrote")               \
+    X(S, opt_text, models, "all", 0, 0, "NAME,...",                                                \
+      "which; all is every model that needs no epochs")                                            \
+    X(S, opt_text, model_path, NULL, 0, 0, "FILE", "a trained model to stand beside them")         \
+    X(S, opt_text, split, "test", 0, 0, REPORT_SPLITS, "which held-out rows to look for")          \
+    X(S, opt_text, k, "10,20", 0, 0, "K,...", "lengths of the list")                               \
+    X(S, opt_text, metrics, "recall,ndcg", 0, 0, "NAME,...",                                       \
+      "some of recall, ndcg, hit, precision, map, mrr")                                            \
+    X(S, bool, include_seen, false, 0, 0, NULL, "rank what the user took before too")              \
+    X(S, int64_t, seed, 1, 0, 1e15, "N", "of what is random")                                      \
+    X(S, int, threads, 0, 0, 1024, "N", "threads; 0 is one for each processor")                    \
+    X(S, opt_text, json, NULL, 0, 0, "FILE", "write the results as JSON there too; - is stdout")
+
+OPT_DEFINE(baselines_opts, BASELINES_OPTIONS);
+
+enum { CHOSEN_MAX = 32 };
+
+/* The command's state: what to measure, on what, and what is known so far. */
+struct table {
+    const struct baselines_opts *o;
+    const struct rank_plan *plan;
+    const struct dataset *d;
+    enum dataset_part held_out;
+    struct json_out *json;
+    FILE *out; /* NULL: no table */
+};
+
+static int choose(const char *text, const struct model_ops *out[CHOSEN_MAX], struct err *err)
+{
+    int n = 0;
+
+    if (!strcmp(text, "all")) {
+        for (int i = 0; models[i]; i++)
+            if (models[i]->fit)
+                out[n++] = models[i];
+        return n;
+    }
+    for (const char *p = text; n < CHOSEN_MAX; p++) {
+        size_t len = strcspn(p, ",");
+        AUTO_FREE char *name = xstrndup(p, len);
+
+        out[n] = model_find(name, err);
+        if (!out[n]) {
+            err_wrap(err, "--models");
+            return -1;
+        }
+        if (!out[n]->fit) {
+            err_set(
+                err, ERR_USAGE,
+                "--models: '%s' is trained by epochs; train it, and name its file by --model-path",
+                name);
+            return -1;
+        }
+        n++;
+        p += len;
+        if (!*p)
+            return n;
+    }
+    err_set(err, ERR_USAGE, "--models: more than %d names", CHOSEN_MAX);
+    return -1;
+}
+
+static bool add_row(const struct table *t, const struct model *m, struct err *err)
+{
+    struct rank_result r;
+
+    if (!rank_evaluate(m, t->d, t->held_out, t->plan, &r, err))
+        return false;
+    json_open(t->json, NULL, '{');
+    report_write_json(m, t->held_out, t->plan, &r, t->json);
+    json_close(t->json, '}');
+    if (t->out)
+        report_print_row(m, t->plan, &r, t->out);
+    return true;
+}
+
+static bool add_fitted(const struct table *t, const struct model_ops *ops, struct err *err)
+{
+    struct model *m = model_new(ops, t->d->n_users, t->d->n_items, t->d->digest, ops->defaults,
+                                (uint64_t)t->o->seed);
+    bool ok;
+
+    ops->fit(m, &t->d->part[DATASET_TRAIN]);
+    ok = add_row(t, m, err);
+    model_free(m);
+    return ok;
+}
+
+static bool add_all(const struct table *t, const struct model_ops *const *chosen, int n,
+                    const struct model *trained, struct err *err)
+{
+    if (trained && !store_check(trained, t->o->model_path, t->d, t->o->data_dir, err))
+        return false;
+    json_open(t->json, NULL, '{');
+    json_put_str(t->json, "split", t->o->split);
+    json_put_str(t->json, "digest", t->d->digest);
+    json_open(t->json, "results", '[');
+    if (t->out)
+        report_print_head(t->plan, t->out);
+    for (int i = 0; i < n; i++)
+        if (!add_fitted(t, chosen[i], err))
+            return false;
+    if (trained && !add_row(t, trained, err))
+        return false;
+    json_close(t->json, ']');
+    json_close(t->json, '}');
+    return cmd_write_json(t->json, t->o->json, err);
+}
+
+static bool baselines(const struct baselines_opts *o, struct rank_plan *plan, struct err *err)
+{
+    const struct model_ops *chosen[CHOSEN_MAX];
+    struct model *trained = NULL;
+    AUTO(json_out) json = {.pretty = true};
+    AUTO(dataset) d = {0};
+    struct table t = {o,     plan,
+                      &d,    report_split(o->split),
+                      &json, o->json && !strcmp(o->json, "-") ? NULL : stdout};
+    int n = choose(o->models, chosen, err);
+    bool ok;
+
+    if (n < 0 || (o->model_path && !(trained = store_load(o->model_path, err))))
+        return false;
+    ok = dataset_open(&d, o->data_dir, report_parts(t.held_out), err) &&
+         add_all(&t, chosen, n, trained, err);
+    model_free(trained);
+    return ok;
+}
+
+static bool run(const char *const *argv, struct err *err)
+{
+    AUTO(opt_set) opts = {0};
+    struct baselines_opts o;
+    struct rank_plan plan = {0};
+    enum cmd_next next;
+
+    OPT_ADD(&opts, "Options", baselines_opts, &o);
+    next = cmd_parse(&cmd_baselines, &opts, argv, 0, err);
+    if (next != CMD_GO)
+        return next == CMD_DONE;
+    if (!rank_plan_parse(&plan, o.metrics, o.k, err))
+        return false;
+    plan.include_seen = o.include_seen;
+    plan.threads = o.threads;
+    return baselines(&o, &plan, err);
+}
+
+const struct cmd cmd_baselines = {
+    .name = "baselines",
+    .summary = "what models without training reach, in one table",
+    .about =
+        "Makes each of the models from the train rows, ranks as evaluate does, and prints the\n"
+        "means over users known from train. A trained model that doesn't clearly beat them\n"
+        "isn't worth its training.",
+    .run = run,
+};

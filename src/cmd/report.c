@@ -1,0 +1,69 @@
+#include "cmd/report.h"
+
+static const char *const part_names[] = {
+    [DATASET_TRAIN] = "train", [DATASET_VAL] = "val", [DATASET_TEST] = "test"};
+
+enum dataset_part report_split(const char *name)
+{
+    return strcmp(name, "val") ? DATASET_TEST : DATASET_VAL;
+}
+
+unsigned report_parts(enum dataset_part held_out)
+{
+    return (2u << held_out) - 1;
+}
+
+void report_write_json(const struct model *m, enum dataset_part held_out,
+                       const struct rank_plan *plan, const struct rank_result *r,
+                       struct json_out *out)
+{
+    json_put_str(out, "model", m->ops->name);
+    json_put_str(out, "split", part_names[held_out]);
+    json_put_str(out, "digest", m->digest);
+    json_put_int(out, "users", r->known.n_users);
+    json_put_int(out, "users_without_train", r->all.n_users - r->known.n_users);
+    rank_write_json(plan, &r->known, out);
+    json_open(out, "all_users", '{');
+    json_put_int(out, "users", r->all.n_users);
+    rank_write_json(plan, &r->all, out);
+    json_close(out, '}');
+    json_put_real(out, "seconds", r->seconds);
+}
+
+void report_print(const struct model *m, enum dataset_part held_out, const struct rank_plan *plan,
+                  const struct rank_result *r, FILE *out)
+{
+    fprintf(out, "%s on %s: %d users known from train, %d without train rows\n\n", m->ops->name,
+            part_names[held_out], r->known.n_users, r->all.n_users - r->known.n_users);
+    fprintf(out, "%-14s %12s %12s\n", "metric", "known users", "all users");
+    for (int i = 0; i < plan->n_metrics; i++)
+        for (int j = 0; j < plan->n_k; j++) {
+            char name[32];
+            int v = i * plan->n_k + j;
+
+            snprintf(name, sizeof name, "%s@%d", plan->metrics[i]->name, plan->k[j]);
+            fprintf(out, "%-14s %12.4f %12.4f\n", name, r->known.value[v], r->all.value[v]);
+        }
+}
+
+void report_print_head(const struct rank_plan *plan, FILE *out)
+{
+    fprintf(out, "%-12s", "model");
+    for (int i = 0; i < plan->n_metrics; i++)
+        for (int j = 0; j < plan->n_k; j++) {
+            char name[32];
+
+            snprintf(name, sizeof name, "%s@%d", plan->metrics[i]->name, plan->k[j]);
+            fprintf(out, " %13s", name);
+        }
+    fprintf(out, " %9s\n", "seconds");
+}
+
+void report_print_row(const struct model *m, const struct rank_plan *plan,
+                      const struct rank_result *r, FILE *out)
+{
+    fprintf(out, "%-12s", m->ops->name);
+    for (int v = 0; v < plan->n_metrics * plan->n_k; v++)
+        fprintf(out, " %13.4f", r->known.value[v]);
+    fprintf(out, " %9.2f\n", r->seconds);
+}

@@ -1,0 +1,206 @@
+#include "cmd/cmd.h"
+
+#include "base/clock.h"
+#include "model/store.h"
+#include "train/loop.h"
+#include "train/schedule.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define TRAIN_OPTIONS(X, S)                                                                        \
+    X(S, opt_text, data_dir, "data/processed", 0, 0, "DIR", "what preprocess wrote")               \
+    X(S, opt_text, output_dir, "outputs", 0, 0, "DIR",                                             \
+      "folder for model.safetensors and run.json")                                                 \
+    X(S, opt_text, model, "mf", 0, 0, "NAME",                                                      \
+      "which model; they are listed at the end of this help")                                      \
+    X(S, int, epochs, 100, 1, 1000000, "N", "passes over the train rows")                          \
+    X(S, int64_t, seed, 1, 0, 1e15, "N", "the same seed gives the same model, bit for bit")        \
+    X(S, int, threads, 0, 0, 1024, "N",                                                            \
+      "threads; 0 is one for each processor. The model doesn't depend on it")                      \
+    X(S, int, partitions, 0, 0, SCHEDULE_MAX, "P",                                                 \
+      "blocks of users and of items that threads take turns with, at least one for each thread; "  \
+      "another number gives another model; 0 is what fits the data")                               \
+    X(S, int, eval_every, 0, 0, 1000000, "N",                                                      \
+      "epochs between two looks at the val rows; 0 is only after the last")                        \
+    X(S, opt_text, json, NULL, 0, 0, "FILE", "write run.json there too; - is stdout")
+
+OPT_DEFINE(train_opts, TRAIN_OPTIONS);
+
+static bool refuse(int ranks, struct err *err)
+{
+    return err_set(err, ERR_USAGE,
+                   "started by a launcher as one of %d ranks, each of which would train a model of "
+                   "its own; start it once, without the launcher",
+                   ranks);
+}
+
+/* Ranks do not work together yet: say so rather than train the same model N times. */
+static bool check_alone(struct err *err)
+{
+    static const char *const sizes[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"};
+    const char *n;
+
+    for (int i = 0; i < ARRAY_LEN(sizes); i++)
+        if ((n = getenv(sizes[i])) && atoi(n) > 1)
+            return refuse(atoi(n), err);
+    n = getenv("SLURM_NTASKS");
+    if (n && atoi(n) > 1 && getenv("SLURM_PROCID"))
+        return refuse(atoi(n), err);
+    return true;
+}
+
+/* Whether a file can be made in the folder, or the folder be made: to know before hours of work. */
+static bool check_writable(const char *dir, struct err *err)
+{
+    AUTO_FREE char *at = xstrdup(dir);
+
+    while (!file_exists(at) && strcmp(at, ".") && strcmp(at, "/")) {
+        char *up = path_dir(at);
+
+        free(at);
+        at = up;
+    }
+    if (access(at, W_OK | X_OK) == 0)
+        return true;
+    return err_errno(err, "write to", at);
+}
+
+static void write_run(const struct opt_set *opts, const struct model *m,
+                      const struct loop_result *r, struct json_out *out)
+{
+    json_open(out, NULL, '{');
+    json_put_str(out, "model", m->ops->name);
+    json_put_str(out, "version", KINDRED_VERSION);
+    json_put_str(out, "digest", m->digest);
+    json_open(out, "options", '{');
+    opt_write_json(&opts->groups[0], out);
+    if (m->ops->options_size)
+        opt_write_json(&opts->groups[1], out);
+    json_close(out, '}');
+    loop_write_json(r, out);
+    json_close(out, '}');
+}
+
+static void print_summary(const struct loop_result *r, const struct model *m, const char *path)
+{
+    const struct loop_epoch *last = &r->epochs[r->n_epochs - 1];
+
+    if (m->ops->learn)
+        printf("%s: %d epochs in %.2f s, %.3g samples a second, loss %.4f\n", m->ops->name,
+               r->n_epochs, r->epochs_s,
+               last->samples_per_s * last->seconds * r->n_epochs / r->epochs_s, last->loss);
+    if (last->has_val) {
+        printf("val, %d known users:", last->val.known.n_users);
+        for (int i = 0; i < r->metrics.n_metrics; i++)
+            for (int j = 0; j < r->metrics.n_k; j++)
+                printf("  %s@%d %.4f", r->metrics.metrics[i]->name, r->metrics.k[j],
+                       last->val.known.value[i * r->metrics.n_k + j]);
+        printf("\n");
+    }
+    printf("%s\n", path);
+}
+
+/* The model's file comes last: where it is new, all is. */
+static bool write_outputs(const struct train_opts *o, const struct opt_set *opts, struct model *m,
+                          const struct loop_result *r, struct err *err)
+{
+    AUTO_FREE char *model_path = path_join(o->output_dir, "model.safetensors");
+    AUTO_FREE char *run_path = path_join(o->output_dir, "run.json");
+    AUTO(json_out) json = {.pretty = true};
+
+    write_run(opts, m, r, &json);
+    if (!dir_create(o->output_dir, err) || !cmd_write_json(&json, run_path, err) ||
+        !store_save(m, model_path, err) || !cmd_write_json(&json, o->json, err))
+        return false;
+    if (!o->json || strcmp(o->json, "-"))
+        print_summary(r, m, model_path);
+    return true;
+}
+
+static bool train(const struct train_opts *o, const struct opt_set *opts,
+                  const struct model_ops *ops, const void *model_options, struct err *err)
+{
+    struct loop_plan plan = {o->epochs, o->threads, o->partitions, o->eval_every};
+    AUTO(loop_result) r = {0};
+    AUTO(dataset) d = {0};
+    struct model *m;
+    bool ok;
+
+    if (!check_writable(o->output_dir, err) ||
+        !dataset_open(&d, o->data_dir, 1u << DATASET_TRAIN | 1u << DATASET_VAL, err))
+        return false;
+    m = model_new(ops, d.n_users, d.n_items, d.digest, model_options, (uint64_t)o->seed);
+    ok = loop_train(m, &d, &plan, &r, err) && write_outputs(o, opts, m, &r, err);
+    model_free(m);
+    return ok;
+}
+
+/* The options of one model alone: a group of the command's. */
+struct model_group {
+    char title[64];
+    void *values; /* (ops->options_size) */
+};
+
+static void model_group_release(struct model_group *g)
+{
+    free(g->values);
+    *g = (struct model_group){0};
+}
+
+static void add_group(struct opt_set *opts, const struct model_ops *ops, struct model_group *g)
+{
+    g->values = xcalloc(1, ops->options_size);
+    snprintf(g->title, sizeof g->title, "Options of --model %s", ops->name);
+    if (ops->options_size)
+        opt_add(opts, g->title, ops->options, ops->defaults, g->values, ops->options_size);
+}
+
+/* Shows the options of every model, and what the models are. */
+static bool help(struct opt_set *opts, const char *const *argv, struct err *err)
+{
+    struct model_group groups[OPT_GROUPS_MAX] = {0};
+    enum cmd_next next;
+
+    for (int i = 0; models[i]; i++)
+        add_group(opts, models[i], &groups[i]);
+    next = cmd_parse(&cmd_train, opts, argv, 0, err);
+    printf("\nModels:\n");
+    for (int i = 0; models[i]; i++) {
+        printf("  %-24s  %s\n", models[i]->name, models[i]->summary);
+        model_group_release(&groups[i]);
+    }
+    return next == CMD_DONE;
+}
+
+static bool run(const char *const *argv, struct err *err)
+{
+    AUTO(opt_set) opts = {0};
+    AUTO(model_group) group = {0};
+    struct train_opts o;
+    const struct model_ops *ops;
+    enum cmd_next next;
+
+    OPT_ADD(&opts, "Options", train_opts, &o);
+    if (cmd_peek(&cmd_train, &opts, argv, 0)) /* the model's name tells which options there are */
+        return help(&opts, argv, err);
+    ops = model_find(o.model, err);
+    if (!ops)
+        return err_wrap(err, "--model");
+    add_group(&opts, ops, &group);
+    next = cmd_parse(&cmd_train, &opts, argv, 0, err);
+    if (next != CMD_GO)
+        return next == CMD_DONE;
+    return check_alone(err) && train(&o, &opts, ops, group.values, err);
+}
+
+const struct cmd cmd_train = {
+    .name = "train",
+    .summary = "fit a model to a dataset",
+    .about =
+        "Reads the train rows, and the val rows to watch the model on data that it doesn't learn\n"
+        "from; the test rows are never read. Writes model.safetensors and, with the options,\n"
+        "the loss and the metrics of each epoch, run.json. With the same data, options and seed\n"
+        "the model is the same, bit for bit, on any number of threads.",
+    .run = run,
+};

@@ -1,0 +1,58 @@
+#include "data/recommendations.h"
+
+#include "base/file.h"
+#include "data/dataset.h"
+
+static const struct form {
+    const char *ending, *options;
+} forms[] = {
+    {".csv", "FORMAT csv, HEADER"},
+    {".jsonl", "FORMAT json"},
+    {".parquet", "FORMAT parquet"},
+};
+
+static const struct form *form_of(const char *path)
+{
+    size_t n = strlen(path);
+
+    for (int i = 0; i < ARRAY_LEN(forms); i++) {
+        size_t end = strlen(forms[i].ending);
+
+        if (n > end && !strcmp(path + n - end, forms[i].ending))
+            return &forms[i];
+    }
+    return NULL;
+}
+
+bool recommendations_check(const char *path, struct err *err)
+{
+    if (form_of(path))
+        return true;
+    return err_set(err, ERR_USAGE, "--output '%s' must end in .csv, .jsonl or .parquet", path);
+}
+
+static bool set_names(struct duck *d, const char *dir, struct err *err)
+{
+    AUTO_FREE char *users = path_join(dir, dataset_files[DATASET_USERS]);
+    AUTO_FREE char *items = path_join(dir, dataset_files[DATASET_ITEMS]);
+
+    return duck_set_text(d, "users_file", users, err) && duck_set_text(d, "items_file", items, err);
+}
+
+bool recommendations_write(const struct duck_source *source, const char *dir, const char *path,
+                           struct err *err)
+{
+    AUTO(outfile) out = {0};
+    AUTO(duck) d = {0};
+    AUTO(buf) copy = {0};
+
+    if (!outfile_open(&out, path, err) || !duck_open(&d, NULL, err) || !set_names(&d, dir, err) ||
+        !duck_register_source(&d, source, err) || !duck_run(&d, "recommendations", err))
+        return false;
+    buf_puts(&copy, "COPY recommendations TO ");
+    duck_put_quoted(&copy, out.tmp); /* the very file that `out` flushes and renames */
+    buf_printf(&copy, " (%s, USE_TMP_FILE false)", form_of(path)->options);
+    if (!duck_exec(&d, buf_str(&copy), err))
+        return err->kind == ERR_INTERRUPTED ? false : err_wrap(err, "cannot write '%s'", path);
+    return outfile_commit(&out, err);
+}

@@ -1,0 +1,210 @@
+#include "eval/rank.h"
+
+#include "base/clock.h"
+#include "base/interrupt.h"
+
+#include <math.h>
+#include <omp.h>
+
+/* ---- the plan ---- */
+
+bool rank_plan_parse(struct rank_plan *p, const char *metrics_text, const char *k, struct err *err)
+{
+    p->n_metrics = metrics_parse("--metrics", metrics_text, p->metrics, err);
+    if (p->n_metrics < 0)
+        return false;
+    p->n_k = opt_int_list("--k", k, 1, TOPK_MAX, p->k, RANK_KS_MAX, err);
+    return p->n_k >= 0;
+}
+
+void rank_write_json(const struct rank_plan *plan, const struct rank_means *means,
+                     struct json_out *out)
+{
+    for (int m = 0; m < plan->n_metrics; m++)
+        for (int j = 0; j < plan->n_k; j++) {
+            AUTO_FREE char *name = xasprintf("%s_at_%d", plan->metrics[m]->name, plan->k[j]);
+
+            json_put_real(out, name, means->value[m * plan->n_k + j]);
+        }
+}
+
+/* ---- the evaluation ---- */
+
+struct work {
+    const struct model *m;
+    const struct dataset *d;
+    enum dataset_part held_out;
+    const struct rank_plan *plan;
+    int k_max, n_values;
+    const int32_t *users; /* (n) who have held-out rows */
+    int32_t n;
+    double *values; /* (n, n_values) */
+};
+
+/* What one thread needs: lists, and the histories where they come from two parts. */
+struct scratch {
+    struct hit *hits;  /* (TOPK_QUERIES, k_max) */
+    int32_t *ranks;    /* (k_max) */
+    int32_t *relevant; /* sorted held-out items of a user */
+    int32_t *history[TOPK_QUERIES];
+    int32_t history_cap[TOPK_QUERIES], relevant_cap;
+};
+
+static void scratch_release(struct scratch *s)
+{
+    free(s->hits);
+    free(s->ranks);
+    free(s->relevant);
+    for (int r = 0; r < TOPK_QUERIES; r++)
+        free(s->history[r]);
+}
+
+static int32_t *grow(int32_t **ids, int32_t *cap, int64_t n)
+{
+    if (n > *cap) {
+        *ids = xrealloc(*ids, (size_t)n, sizeof **ids);
+        *cap = (int32_t)n;
+    }
+    return *ids;
+}
+
+/* The user's rows of the parts before the held-out one. */
+static struct query query_of(const struct work *w, struct scratch *s, int slot, int32_t user)
+{
+    struct query q = {.user = user};
+    int64_t total = 0;
+
+    for (int p = 0; p < (int)w->held_out; p++) {
+        int32_t n;
+
+        interactions_row(&w->d->part[p], user, &n);
+        total += n;
+    }
+    q.history = grow(&s->history[slot], &s->history_cap[slot], total);
+    for (int p = 0; p < (int)w->held_out; p++) {
+        int32_t n;
+        const int32_t *row = interactions_row(&w->d->part[p], user, &n);
+
+        if (n)
+            memcpy(s->history[slot] + q.n_history, row, (size_t)n * sizeof *row);
+        q.n_history += n;
+    }
+    return q;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* All metrics at all k of one list; values (n_values). */
+static void judge(const struct work *w, struct scratch *s, int32_t user, const struct hit *hits,
+                  int n, double *values)
+{
+    int32_t n_relevant;
+    const int32_t *row = interactions_row(&w->d->part[w->held_out], user, &n_relevant);
+    int n_ranks = 0;
+
+    grow(&s->relevant, &s->relevant_cap, n_relevant);
+    memcpy(s->relevant, row, (size_t)n_relevant * sizeof *row);
+    qsort(s->relevant, (size_t)n_relevant, sizeof *row, by_id);
+    for (int r = 0; r < n; r++)
+        if (bsearch(&hits[r].item, s->relevant, (size_t)n_relevant, sizeof *row, by_id))
+            s->ranks[n_ranks++] = r;
+    for (int m = 0; m < w->plan->n_metrics; m++)
+        for (int j = 0; j < w->plan->n_k; j++) {
+            int k = w->plan->k[j], within = 0;
+
+            while (within < n_ranks && s->ranks[within] < k)
+                within++;
+            values[m * w->plan->n_k + j] =
+                w->plan->metrics[m]->value(s->ranks, within, n_relevant, k);
+        }
+}
+
+/* Users first .. end - 1 of the work, at most TOPK_QUERIES. */
+static void rank_block(const struct work *w, struct scratch *s, int32_t first, int32_t end)
+{
+    struct query queries[TOPK_QUERIES];
+    int32_t index[TOPK_QUERIES];
+    int n_hits[TOPK_QUERIES], n = 0;
+
+    for (int32_t i = first; i < end; i++) {
+        queries[n] = query_of(w, s, n, w->users[i]);
+        index[n] = i;
+        n += w->m->ops->serves(w->m, &queries[n]);
+    }
+    if (!n)
+        return;
+    topk(w->m, queries, n, w->k_max, !w->plan->include_seen, s->hits, n_hits);
+    for (int r = 0; r < n; r++)
+        judge(w, s, queries[r].user, s->hits + (int64_t)r * w->k_max, n_hits[r],
+              w->values + (int64_t)index[r] * w->n_values);
+}
+
+static void rank_all(const struct work *w)
+{
+    int threads = w->plan->threads ? w->plan->threads : omp_get_max_threads();
+
+#pragma omp parallel num_threads(threads)
+    {
+        struct scratch s = {
+            .hits = xcalloc((size_t)TOPK_QUERIES * (size_t)w->k_max, sizeof *s.hits),
+            .ranks = xcalloc((size_t)w->k_max, sizeof *s.ranks),
+        };
+
+#pragma omp for schedule(dynamic, 1)
+        for (int32_t first = 0; first < w->n; first += TOPK_QUERIES)
+            if (!interrupt_signal())
+                rank_block(w, &s, first, MIN(first + TOPK_QUERIES, w->n));
+        scratch_release(&s);
+    }
+}
+
+static void average(const struct work *w, struct rank_result *out)
+{
+    *out = (struct rank_result){0};
+    for (int32_t i = 0; i < w->n; i++) {
+        int32_t n_train;
+        bool known;
+
+        interactions_row(&w->d->part[DATASET_TRAIN], w->users[i], &n_train);
+        known = n_train > 0;
+        out->all.n_users++;
+        out->known.n_users += known;
+        for (int v = 0; v < w->n_values; v++) {
+            out->all.value[v] += w->values[(int64_t)i * w->n_values + v];
+            out->known.value[v] += known ? w->values[(int64_t)i * w->n_values + v] : 0;
+        }
+    }
+    for (int v = 0; v < w->n_values; v++) {
+        out->all.value[v] /= MAX(out->all.n_users, 1);
+        out->known.value[v] /= MAX(out->known.n_users, 1);
+    }
+}
+
+bool rank_evaluate(const struct model *m, const struct dataset *d, enum dataset_part held_out,
+                   const struct rank_plan *plan, struct rank_result *out, struct err *err)
+{
+    AUTO_FREE int32_t *users = xcalloc((size_t)d->n_users, sizeof *users);
+    AUTO_FREE double *values = NULL;
+    double start = clock_seconds();
+    struct work w = {m, d, held_out, plan, .n_values = plan->n_metrics * plan->n_k};
+
+    for (int j = 0; j < plan->n_k; j++)
+        w.k_max = MAX(w.k_max, plan->k[j]);
+    for (int32_t u = 0; u < d->n_users; u++)
+        if (d->part[held_out].offsets[u + 1] > d->part[held_out].offsets[u])
+            users[w.n++] = u;
+    if (!w.n)
+        return err_set(err, ERR_DATA, "no user has a row in %s: there is nothing to compare with",
+                       held_out == DATASET_VAL ? "val" : "test");
+    w.users = users;
+    w.values = values = xcalloc((size_t)w.n * (size_t)w.n_values, sizeof *values);
+    rank_all(&w);
+    average(&w, out);
+    out->seconds = clock_seconds() - start;
+    return interrupt_check(err);
+}

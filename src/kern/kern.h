@@ -1,0 +1,36 @@
+/* kern.h - the inner loops, compiled once for each instruction set.
+ *
+ * kern_impl.c is plain C; Meson compiles it for x86-64, x86-64-v3 and x86-64-v4 (elsewhere once),
+ * with flags that let sums be reordered, and the best that this processor runs is chosen at start.
+ * Results are the same each time on one instruction set, and differ in the last bits between
+ * them. tests/test_kern.c holds every variant against the plain definition. */
+#ifndef KINDRED_KERN_H
+#define KINDRED_KERN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct kern {
+    const char *isa;
+
+    /* out[r * stride + c] = <queries[r], row c of items>.
+     * queries (n) vectors of dim floats each; items (count, dim); out n rows, `stride` apart. */
+    void (*scores)(const float *const *queries, int n, const float *items, int32_t count, int dim,
+                   float *out, int64_t stride);
+
+    /* One step of BPR on (u, i, j), dim floats each, no two the same; returns x = <u, i - j>
+     * as it was before the step. The step climbs log sigmoid(x) - reg/2 (|u|^2 + |i|^2 + |j|^2)
+     * by lr. Source: Rendle et al., BPR, UAI 2009, section 4.1. */
+    float (*bpr_step)(float *u, float *i, float *j, int dim, float lr, float reg);
+
+    /* Whether any of x[0..n-1] is greater than the limit. */
+    bool (*any_above)(const float *x, int32_t n, float limit);
+};
+
+/* The best variant for this processor. */
+const struct kern *kern_best(void);
+
+/* All variants that this processor runs, best first, NULL at the end. */
+const struct kern *const *kern_all(void);
+
+#endif

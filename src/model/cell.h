@@ -1,0 +1,87 @@
+/* cell.h - what a model learns from at a time: the positives of some users among some items, and
+ * where their negatives come from.
+ *
+ * Whoever learns from a cell touches no other user's row than those of cell.users and no other
+ * item's than those of cell.pool (cell.items is a part of it): cells without a common user block
+ * or item block are learned from at the same time. */
+#ifndef KINDRED_CELL_H
+#define KINDRED_CELL_H
+
+#include "base/rng.h"
+
+/* What random numbers are for; see rng_key. */
+enum { RNG_INIT = 1, RNG_DEAL, RNG_CELL, RNG_SCORE };
+
+/* An item that may be a negative, and when its first row in train is; CELL_NEVER if it has none.
+ * Times are in units of the schedule's own: they only compare. */
+struct candidate {
+    int32_t item, since;
+};
+
+enum { CELL_NEVER = INT32_MAX };
+
+struct cell {
+    const int32_t *users; /* (n) ascending: a user's positives stand together */
+    const int32_t *items; /* (n) all that these users have in the pool */
+    const int32_t *when;  /* (n) the positive's time */
+    int64_t n;
+    const struct candidate *pool; /* (n_pool) the items of the block */
+    int32_t n_pool;
+    uint64_t key; /* of the cell's stream of random numbers */
+};
+
+/* A mean over a part of the steps: the sum of what was seen, and how often. */
+struct tally {
+    double sum;
+    int64_t n;
+};
+
+/* Draws a negative for one positive after the other. */
+struct sampler {
+    const struct cell *cell;
+    bool past_only;
+    struct rng rng;
+    int64_t next;       /* the positive whose turn it is */
+    int64_t begin, end; /* the positives of its user */
+};
+
+enum { SAMPLER_TRIES = 32, SAMPLER_NONE = -1 };
+
+/* past_only: an item is a negative only where its first row in train is not later than the
+ * positive. What a user couldn't take says nothing of the user's taste; drawn all the same, it
+ * teaches the model that new items are disliked. */
+static inline void sampler_init(struct sampler *s, const struct cell *c, bool past_only)
+{
+    *s = (struct sampler){.cell = c, .past_only = past_only};
+    rng_init(&s->rng, c->key);
+}
+
+/* The negative for the next positive: an item of the pool that the user doesn't have, each as
+ * likely as the other. SAMPLER_NONE if SAMPLER_TRIES draws met none, so that a user who has
+ * (nearly) all of the pool, or came before (nearly) all of it, costs no more than that. */
+static inline int32_t sampler_next(struct sampler *s)
+{
+    const struct cell *c = s->cell;
+    int64_t positive = s->next++;
+    int32_t latest = s->past_only ? c->when[positive] : CELL_NEVER;
+
+    if (positive == s->end) {
+        s->begin = s->end;
+        while (s->end < c->n && c->users[s->end] == c->users[s->begin])
+            s->end++;
+    }
+    for (int try = 0; try < SAMPLER_TRIES; try++) {
+        struct candidate j = c->pool[rng_below(&s->rng, (uint32_t)c->n_pool)];
+        bool has = false;
+
+        if (j.since > latest)
+            continue;
+        for (int64_t k = s->begin; k < s->end; k++)
+            has |= c->items[k] == j.item;
+        if (!has)
+            return j.item;
+    }
+    return SAMPLER_NONE;
+}
+
+#endif

@@ -1,0 +1,182 @@
+/* mf.c - matrix factorisation: a user's score for an item is the dot product of two vectors.
+ *
+ * Trained by stochastic gradient descent on the BPR loss: -log sigmoid(score of an item that the
+ * user took - score of one that the user didn't). Source: Rendle et al., "BPR: Bayesian
+ * Personalized Ranking from Implicit Feedback", UAI 2009.
+ *
+ * Rows start as uniform noise. Users without a row in train stay at zero: there is nothing to say
+ * to them. */
+#include "model/model.h"
+
+#include "kern/kern.h"
+
+#include <math.h>
+
+#define MF_OPTIONS(X, S)                                                                           \
+    X(S, int, embedding_dim, 64, 1, 4096, "N", "numbers in the vector of a user or an item")       \
+    X(S, double, lr, 0.1, 0, 10, "RATE", "learning rate at the start; it falls to a tenth")        \
+    X(S, double, reg, 0.01, 0, 10, "R", "L2 penalty on the three rows that a step touches")        \
+    X(S, bool, past_only, true, 0, 0, NULL,                                                        \
+      "draw negatives among all items, those too that had no row yet when the positive was taken")
+
+OPT_DEFINE(mf_opts, MF_OPTIONS);
+
+struct mf {
+    struct model base;
+    float *users; /* (n_users, dim) */
+    float *items; /* (n_items, dim) */
+};
+
+enum { AHEAD = 8, RING = 16, LOSS_EVERY = 16, QUERIES = 16 };
+
+static struct mf *mf_of(struct model *m)
+{
+    return (struct mf *)m;
+}
+
+static const struct mf_opts *opts_of(const struct model *m)
+{
+    return m->options;
+}
+
+static int mf_tensors(struct model *m, struct tensor out[MODEL_TENSORS_MAX])
+{
+    int dim = opts_of(m)->embedding_dim;
+
+    out[0] = (struct tensor){"user_embedding.weight", m->n_users, dim, mf_of(m)->users};
+    out[1] = (struct tensor){"item_embedding.weight", m->n_items, dim, mf_of(m)->items};
+    return 2;
+}
+
+static void mf_adopt(struct model *m, const struct tensor *t)
+{
+    mf_of(m)->users = t[0].data;
+    mf_of(m)->items = t[1].data;
+}
+
+/* Uniform in [-a, a). */
+static void fill_row(float *row, int dim, float a, uint64_t key)
+{
+    struct rng r;
+
+    rng_init(&r, key);
+    for (int k = 0; k < dim; k++)
+        row[k] = a * (2 * (float)rng_uniform(&r) - 1);
+}
+
+static void mf_init(struct model *m, const struct interactions *train)
+{
+    struct mf *mf = mf_of(m);
+    int dim = opts_of(m)->embedding_dim;
+    float a = 0.1f / sqrtf((float)dim);
+
+    mf->users = xaligned((size_t)m->n_users * (size_t)dim, sizeof(float));
+    mf->items = xaligned((size_t)m->n_items * (size_t)dim, sizeof(float));
+    for (int64_t u = 0; u < m->n_users; u++)
+        if (train->offsets[u + 1] > train->offsets[u])
+            fill_row(mf->users + u * dim, dim, a, rng_key(m->seed, RNG_INIT, 0, (uint64_t)u));
+    for (int64_t i = 0; i < m->n_items; i++)
+        fill_row(mf->items + i * dim, dim, a, rng_key(m->seed, RNG_INIT, 1, (uint64_t)i));
+}
+
+static double mf_rate(const struct model *m, double progress)
+{
+    return opts_of(m)->lr * (1 - 0.9 * progress);
+}
+
+/* -log sigmoid(x), without overflow. */
+static float bpr_loss(float x)
+{
+    return x > 0 ? log1pf(expf(-x)) : log1pf(expf(x)) - x;
+}
+
+static void prefetch_row(const float *row, int dim)
+{
+    for (int k = 0; k < dim; k += 16)
+        __builtin_prefetch(row + k, 1);
+}
+
+/* Negatives are drawn AHEAD steps early, so that the rows are on their way when their turn comes.
+ * The loss is taken at every LOSS_EVERY-th step: the logarithm costs as much as a fifth of one. */
+static void mf_learn(struct model *m, const struct cell *c, double progress, struct tally *loss)
+{
+    const struct kern *kern = kern_best();
+    struct mf *mf = mf_of(m);
+    int64_t dim = opts_of(m)->embedding_dim;
+    float lr = (float)mf_rate(m, progress), reg = (float)opts_of(m)->reg, x;
+    int32_t negative[RING];
+    struct sampler s;
+
+    sampler_init(&s, c, opts_of(m)->past_only);
+    for (int64_t drawn = 0, k = -AHEAD; k < c->n; k++, drawn++) {
+        if (drawn < c->n) {
+            int32_t j = sampler_next(&s);
+
+            negative[drawn % RING] = j;
+            prefetch_row(mf->items + c->items[drawn] * dim, (int)dim);
+            if (j != SAMPLER_NONE)
+                prefetch_row(mf->items + j * dim, (int)dim);
+        }
+        if (k < 0 || negative[k % RING] == SAMPLER_NONE)
+            continue;
+        x = kern->bpr_step(mf->users + c->users[k] * dim, mf->items + c->items[k] * dim,
+                           mf->items + negative[k % RING] * dim, (int)dim, lr, reg);
+        if (k % LOSS_EVERY == 0) {
+            loss->sum += (double)bpr_loss(x);
+            loss->n++;
+        }
+    }
+}
+
+static bool mf_serves(const struct model *m, const struct query *q)
+{
+    int64_t dim = opts_of(m)->embedding_dim;
+    const float *row = ((const struct mf *)m)->users + q->user * dim;
+
+    if (q->user < 0)
+        return false;
+    for (int64_t k = 0; k < dim; k++)
+        if (row[k] != 0)
+            return true;
+    return false;
+}
+
+static void mf_score(const struct model *m, const struct query *q, int n_queries, int32_t first,
+                     int32_t n, float *out)
+{
+    const struct mf *mf = (const struct mf *)m;
+    int64_t dim = opts_of(m)->embedding_dim;
+    const float *rows[QUERIES];
+
+    for (int done = 0; done < n_queries; done += QUERIES) {
+        int some = MIN(QUERIES, n_queries - done);
+
+        for (int r = 0; r < some; r++)
+            rows[r] = mf->users + q[done + r].user * dim;
+        kern_best()->scores(rows, some, mf->items + first * dim, n, (int)dim,
+                            out + (int64_t)done * n, n);
+    }
+}
+
+static void mf_release(struct model *m)
+{
+    free(mf_of(m)->users);
+    free(mf_of(m)->items);
+}
+
+const struct model_ops model_mf = {
+    .name = "mf",
+    .summary = "matrix factorisation, trained by pairs (BPR)",
+    .options = mf_opts_table,
+    .defaults = &mf_opts_default,
+    .options_size = sizeof(struct mf_opts),
+    .size = sizeof(struct mf),
+    .tensors = mf_tensors,
+    .adopt = mf_adopt,
+    .init = mf_init,
+    .learn = mf_learn,
+    .rate = mf_rate,
+    .serves = mf_serves,
+    .score = mf_score,
+    .release = mf_release,
+};

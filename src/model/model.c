@@ -1,0 +1,76 @@
+#include "model/model.h"
+
+extern const struct model_ops model_mf, model_popularity, model_random;
+
+const struct model_ops *const models[] = {&model_mf, &model_popularity, &model_random, NULL};
+
+const struct model_ops *model_find(const char *name, struct err *err)
+{
+    const char *names[ARRAY_LEN(models)] = {NULL}, *near;
+
+    for (int i = 0; models[i]; i++) {
+        if (!strcmp(name, models[i]->name))
+            return models[i];
+        names[i] = models[i]->name;
+    }
+    near = opt_suggest(name, names);
+    if (near)
+        err_set(err, ERR_USAGE, "no model '%s'; did you mean '%s'?", name, near);
+    else
+        err_set(err, ERR_USAGE, "no model '%s'; 'kindred help train' lists them", name);
+    return NULL;
+}
+
+struct model *model_new(const struct model_ops *ops, int32_t n_users, int32_t n_items,
+                        const char *digest, const void *options, uint64_t seed)
+{
+    struct model *m = xcalloc(1, ops->size);
+
+    m->ops = ops;
+    m->n_users = n_users;
+    m->n_items = n_items;
+    m->seed = seed;
+    snprintf(m->digest, sizeof m->digest, "%s", digest);
+    m->options = xcalloc(1, ops->options_size);
+    if (ops->options_size)
+        memcpy(m->options, options, ops->options_size);
+    return m;
+}
+
+void model_free(struct model *m)
+{
+    if (!m)
+        return;
+    if (!m->file.data) /* else the tensors are the file's */
+        m->ops->release(m);
+    mapped_release(&m->file);
+    free(m->options);
+    free(m);
+}
+
+/* A float is finite unless all bits of its exponent are set. */
+static bool all_finite(const float *x, int64_t n)
+{
+    uint32_t bad = 0;
+
+    for (int64_t k = 0; k < n; k++) {
+        uint32_t bits;
+
+        memcpy(&bits, &x[k], sizeof bits);
+        bad |= (bits & 0x7f800000u) == 0x7f800000u;
+    }
+    return !bad;
+}
+
+bool model_finite(struct model *m, const char **bad)
+{
+    struct tensor t[MODEL_TENSORS_MAX];
+    int n = m->ops->tensors(m, t);
+
+    for (int i = 0; i < n; i++)
+        if (!all_finite(t[i].data, t[i].rows * t[i].cols)) {
+            *bad = t[i].name;
+            return false;
+        }
+    return true;
+}

@@ -1,0 +1,290 @@
+#include "model/store.h"
+
+#include "base/json.h"
+
+#include <math.h>
+
+enum { HEADER_MAX = 100 << 20, ALIGN = 64 };
+
+/* ---- saving ---- */
+
+static char *options_json(const struct model *m)
+{
+    struct opt_group g = {"", m->ops->options, m->ops->defaults, m->options, m->ops->options_size};
+    AUTO(json_out) j = {0};
+
+    json_open(&j, NULL, '{');
+    opt_write_json(&g, &j);
+    json_close(&j, '}');
+    return xstrdup(buf_str(&j.buf));
+}
+
+static void put_number(struct json_out *j, const char *key, uint64_t n)
+{
+    char text[24];
+
+    snprintf(text, sizeof text, "%llu", (unsigned long long)n);
+    json_put_str(j, key, text);
+}
+
+static void put_metadata(const struct model *m, struct json_out *j)
+{
+    AUTO_FREE char *options = options_json(m);
+
+    json_open(j, "__metadata__", '{');
+    json_put_str(j, "model", m->ops->name);
+    json_put_str(j, "options", options);
+    put_number(j, "n_users", (uint64_t)m->n_users);
+    put_number(j, "n_items", (uint64_t)m->n_items);
+    put_number(j, "seed", m->seed);
+    json_put_str(j, "digest", m->digest);
+    json_put_str(j, "version", KINDRED_VERSION);
+    json_close(j, '}');
+}
+
+static int64_t tensor_bytes(const struct tensor *t)
+{
+    return t->rows * t->cols * (int64_t)sizeof(float);
+}
+
+/* The header, with spaces behind it so that the numbers start at a multiple of ALIGN. */
+static void put_header(const struct model *m, const struct tensor *t, int n, struct json_out *j)
+{
+    int64_t at = 0;
+
+    json_open(j, NULL, '{');
+    put_metadata(m, j);
+    for (int i = 0; i < n; i++) {
+        json_open(j, t[i].name, '{');
+        json_put_str(j, "dtype", "F32");
+        json_open(j, "shape", '[');
+        json_put_int(j, NULL, t[i].rows);
+        if (t[i].cols != 1)
+            json_put_int(j, NULL, t[i].cols);
+        json_close(j, ']');
+        json_open(j, "data_offsets", '[');
+        json_put_int(j, NULL, at);
+        json_put_int(j, NULL, at += tensor_bytes(&t[i]));
+        json_close(j, ']');
+        json_close(j, '}');
+    }
+    json_close(j, '}');
+    while ((j->buf.len + sizeof(uint64_t)) % ALIGN)
+        buf_putc(&j->buf, ' ');
+}
+
+bool store_save(struct model *m, const char *path, struct err *err)
+{
+    AUTO(outfile) out = {0};
+    AUTO(json_out) header = {0};
+    struct tensor t[MODEL_TENSORS_MAX];
+    int n = m->ops->tensors(m, t);
+    uint64_t size;
+
+    put_header(m, t, n, &header);
+    size = header.buf.len;
+    if (!outfile_open(&out, path, err) || !outfile_write(&out, &size, sizeof size, err) ||
+        !outfile_write(&out, header.buf.data, size, err))
+        return false;
+    for (int i = 0; i < n; i++)
+        if (!outfile_write(&out, t[i].data, (size_t)tensor_bytes(&t[i]), err))
+            return err_wrap(err, "tensor '%s'", t[i].name);
+    return outfile_commit(&out, err);
+}
+
+/* ---- loading ---- */
+
+/* "12" -> 12, within lo..hi. */
+static bool get_number(const struct json_t *metadata, const char *key, uint64_t lo, uint64_t hi,
+                       uint64_t *out, struct err *err)
+{
+    const char *text = json_text(json_get(metadata, key));
+    char *end;
+
+    if (text && *text >= '0' && *text <= '9') {
+        *out = strtoull(text, &end, 10);
+        if (!*end && *out >= lo && *out <= hi)
+            return true;
+    }
+    return err_set(err, ERR_DATA, "its metadata has no valid '%s'", key);
+}
+
+static bool read_option(const struct json_t *v, const struct opt *o, void *out, struct err *err)
+{
+    double x = json_real_or(v, NAN);
+
+    if (o->kind == OPT_BOOL && json_kind(v) == JVAL_BOOL) {
+        *(bool *)out = json_truth(v);
+        return true;
+    }
+    if (o->kind == OPT_INT && json_kind(v) == JVAL_INT && x >= o->lo && x <= o->hi) {
+        *(int *)out = (int)json_int_or(v, 0);
+        return true;
+    }
+    if (o->kind == OPT_REAL && x >= o->lo && x <= o->hi) {
+        *(double *)out = x;
+        return true;
+    }
+    return err_set(err, ERR_DATA, "its metadata has no valid option '%s'", o->name);
+}
+
+static bool read_options(const struct model_ops *ops, const char *text, void *out, struct err *err)
+{
+    AUTO(json_doc) doc = {0};
+
+    if (!text || !json_parse(&doc, text, strlen(text), err))
+        return err_set(err, ERR_DATA, "its metadata has no valid 'options'");
+    for (const struct opt *o = ops->options; o->name; o++)
+        if (!read_option(json_get(doc.root, o->name), o, (char *)out + o->offset, err))
+            return false;
+    return true;
+}
+
+/* A model by what the header's metadata says of it, without its numbers. */
+static struct model *read_metadata(const struct json_t *header, struct err *err)
+{
+    const struct json_t *metadata = json_get(header, "__metadata__");
+    const char *name = json_text(json_get(metadata, "model"));
+    const char *digest = json_text(json_get(metadata, "digest"));
+    uint64_t n_users, n_items, seed;
+    const struct model_ops *ops;
+    struct err unknown = {0};
+    AUTO_FREE void *options = NULL;
+
+    if (!name || !digest || strlen(digest) != DIGEST_HEX - 1) {
+        err_set(err, ERR_DATA,
+                "not a model that kindred wrote: its metadata lacks model and digest");
+        return NULL;
+    }
+    ops = model_find(name, &unknown);
+    if (!ops) {
+        err_set(err, ERR_DATA, "its model is '%s', which this version (%s) does not know", name,
+                KINDRED_VERSION);
+        return NULL;
+    }
+    options = xcalloc(1, ops->options_size);
+    if (!get_number(metadata, "n_users", 0, INT32_MAX, &n_users, err) ||
+        !get_number(metadata, "n_items", 0, INT32_MAX, &n_items, err) ||
+        !get_number(metadata, "seed", 0, UINT64_MAX, &seed, err) ||
+        !read_options(ops, json_text(json_get(metadata, "options")), options, err))
+        return NULL;
+    return model_new(ops, (int32_t)n_users, (int32_t)n_items, digest, options, seed);
+}
+
+static bool shape_is(const struct json_t *shape, const struct tensor *t)
+{
+    int n = t->cols == 1 ? 1 : 2;
+
+    return json_size(shape) == n && json_int_or(json_at(shape, 0), -1) == t->rows &&
+           (n == 1 || json_int_or(json_at(shape, 1), -1) == t->cols);
+}
+
+/* Where the tensor's numbers start, counted from the end of the header; -1 on a fault. */
+static int64_t find_tensor(const struct json_t *header, const struct tensor *t, int64_t room,
+                           struct err *err)
+{
+    const struct json_t *entry = json_get(header, t->name);
+    const struct json_t *offsets = json_get(entry, "data_offsets");
+    const char *dtype = json_text(json_get(entry, "dtype"));
+    int64_t begin = json_int_or(json_at(offsets, 0), -1),
+            end = json_int_or(json_at(offsets, 1), -1);
+
+    if (!entry)
+        err_set(err, ERR_DATA, "tensor '%s' is missing", t->name);
+    else if (!dtype || strcmp(dtype, "F32"))
+        err_set(err, ERR_DATA, "tensor '%s' is %s, not F32", t->name, dtype ? dtype : "untyped");
+    else if (!shape_is(json_get(entry, "shape"), t))
+        err_set(err, ERR_DATA, "tensor '%s' is not of shape %lld x %lld", t->name,
+                (long long)t->rows, (long long)t->cols);
+    else if (begin < 0 || end > room || end - begin != tensor_bytes(t) || begin % 4)
+        err_set(err, ERR_DATA,
+                "tensor '%s' lies outside the file's %lld bytes of numbers: was it cut?", t->name,
+                (long long)room);
+    else
+        return begin;
+    return -1;
+}
+
+/* Point the model's tensors into the mapped file. numbers: what follows the header. */
+static bool adopt(struct model *m, const struct json_t *header, const char *numbers, int64_t room,
+                  struct err *err)
+{
+    struct tensor t[MODEL_TENSORS_MAX];
+    int n = m->ops->tensors(m, t);
+    int64_t at[MODEL_TENSORS_MAX], total = 0;
+    const char *bad;
+
+    if (json_size(header) != n + 1)
+        return err_set(err, ERR_DATA, "it has %d tensors; a %s model has %d", json_size(header) - 1,
+                       m->ops->name, n);
+    for (int i = 0; i < n; i++) {
+        at[i] = find_tensor(header, &t[i], room, err);
+        if (at[i] < 0)
+            return false;
+        total += tensor_bytes(&t[i]);
+        for (int k = 0; k < i; k++)
+            if (at[i] < at[k] + tensor_bytes(&t[k]) && at[k] < at[i] + tensor_bytes(&t[i]))
+                return err_set(err, ERR_DATA, "tensors '%s' and '%s' overlap", t[k].name,
+                               t[i].name);
+    }
+    if (total != room)
+        return err_set(err, ERR_DATA, "%lld bytes of numbers, where the header tells of %lld",
+                       (long long)room, (long long)total);
+    for (int i = 0; i < n; i++)
+        t[i].data = (float *)(uintptr_t)(numbers + at[i]); /* mapped for reading: never written */
+    m->ops->adopt(m, t);
+    if (!model_finite(m, &bad))
+        return err_set(err, ERR_DATA, "tensor '%s' holds NaN or infinity", bad);
+    return true;
+}
+
+static bool read_header(const struct mapped *file, struct json_doc *doc, uint64_t *size,
+                        struct err *err)
+{
+    if (file->size < sizeof *size)
+        return err_set(err, ERR_DATA, "not a safetensors file: %zu bytes long", file->size);
+    memcpy(size, file->data, sizeof *size);
+    if (*size > file->size - sizeof *size || *size > HEADER_MAX)
+        return err_set(err, ERR_DATA,
+                       "not a whole safetensors file: a header of %llu bytes in a file of %zu",
+                       (unsigned long long)*size, file->size);
+    if (!json_parse(doc, file->data + sizeof *size, *size, err))
+        return err_wrap(err, "not a safetensors file: its header");
+    if (json_kind(doc->root) != JVAL_OBJECT)
+        return err_set(err, ERR_DATA, "not a safetensors file: its header is no JSON object");
+    return true;
+}
+
+struct model *store_load(const char *path, struct err *err)
+{
+    AUTO(mapped) file = {0};
+    AUTO(json_doc) doc = {0};
+    struct model *m;
+    uint64_t size = 0;
+
+    if (!file_map(&file, path, err))
+        return NULL;
+    if (!read_header(&file, &doc, &size, err) || !(m = read_metadata(doc.root, err))) {
+        err_wrap(err, "%s", path);
+        return NULL;
+    }
+    m->file = file;
+    file = (struct mapped){0};
+    if (adopt(m, doc.root, m->file.data + sizeof size + size,
+              (int64_t)(m->file.size - sizeof size - size), err))
+        return m;
+    err_wrap(err, "%s", path);
+    model_free(m);
+    return NULL;
+}
+
+bool store_check(const struct model *m, const char *path, const struct dataset *d, const char *dir,
+                 struct err *err)
+{
+    if (!strcmp(m->digest, d->digest) && m->n_users == d->n_users && m->n_items == d->n_items)
+        return true;
+    return err_set(err, ERR_DATA,
+                   "%s was trained on another dataset than %s: train again, or name the folder it "
+                   "was trained on by --data-dir",
+                   path, dir);
+}

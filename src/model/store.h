@@ -1,0 +1,28 @@
+/* store.h - models as files: safetensors, float32.
+ *
+ * A file is: 8 bytes, the header's length (little-endian); the header, JSON that gives each
+ * tensor's name, dtype, shape and place; the numbers. `__metadata__` in it holds the model's name,
+ * its options (JSON), n_users, n_items, the seed, the dataset's digest and the program's version.
+ * Any safetensors reader opens it. */
+#ifndef KINDRED_STORE_H
+#define KINDRED_STORE_H
+
+#include "model/model.h"
+
+/* Write the model to `path`: whole or not at all. ERR_IO. */
+NODISCARD bool store_save(struct model *m, const char *path, struct err *err);
+
+/* Map the file and take it as a model's state, without a copy; one pass checks that all numbers are
+ * finite. NULL on failure; to be freed by model_free.
+ *
+ * ERR_IO    the file can't be opened
+ * ERR_DATA  it isn't a whole file that store_save could have written; the message says where it
+ *           differs */
+struct model *store_load(const char *path, struct err *err);
+
+/* Whether the model was trained on this dataset; else ERR_DATA that names both and what to do.
+ * path, dir: where they came from. */
+NODISCARD bool store_check(const struct model *m, const char *path, const struct dataset *d,
+                           const char *dir, struct err *err);
+
+#endif

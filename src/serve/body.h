@@ -1,0 +1,41 @@
+/* body.h - what a route expects of a JSON body, and how a wrong one is told: in the words of
+ * pydantic 2, which FastAPI's clients know, all faults of a body in one answer.
+ *
+ * Values are taken as its lax mode takes them: for a whole number "5", " 5 ", "5.0", 5.0 and true
+ * too; for a boolean 1, 0, "yes", "off" and their like; text is only ever text. Names that no field
+ * has are passed over. */
+#ifndef KINDRED_BODY_H
+#define KINDRED_BODY_H
+
+#include "serve/http.h"
+
+enum field_kind {
+    FIELD_TEXT, /* struct body_text */
+    FIELD_INT,  /* int64_t, lo..hi */
+    FIELD_BOOL, /* bool */
+};
+
+/* Lives as long as the document. */
+struct body_text {
+    const char *at; /* ends in '\0', which isn't in it elsewhere; UTF-8 */
+    size_t len;
+};
+
+struct field {
+    const char *name;
+    enum field_kind kind;
+    size_t offset; /* in the struct of values */
+    bool required;
+    int64_t lo, hi;
+};
+
+/* Read the body into `values`, whose fields hold their defaults.
+ *
+ * fields  (n)
+ * doc     zeroed; to be released when the values aren't needed any more
+ *
+ * Returns false when the body isn't right: the reply is then the whole answer, with status 422. */
+NODISCARD bool body_read(const struct http_request *q, const struct field *fields, int n,
+                         struct json_doc *doc, void *values, struct http_reply *r);
+
+#endif

@@ -1,0 +1,186 @@
+#include "train/loop.h"
+
+#include "base/clock.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "train/schedule.h"
+
+#include <math.h>
+#include <omp.h>
+
+/* One epoch of the schedule. loss (p) a tally for each user block: a block's cells come one after
+ * the other, so that the sums don't depend on who took them. */
+static void run_epoch(struct model *m, struct schedule *s, int epoch, double progress, int threads,
+                      struct tally *loss)
+{
+    schedule_deal(s, epoch);
+#pragma omp parallel num_threads(threads)
+    {
+#pragma omp for schedule(dynamic, 1)
+        for (int b = 0; b < s->p; b++) {
+            schedule_sort(s, b);
+            loss[b] = (struct tally){0};
+        }
+        for (int stratum = 0; stratum < s->p; stratum++) {
+#pragma omp for schedule(dynamic, 1)
+            for (int b = 0; b < s->p; b++) {
+                struct cell c = schedule_cell(s, stratum, b);
+
+                if (!interrupt_signal())
+                    m->ops->learn(m, &c, progress, &loss[b]);
+            }
+        }
+    }
+}
+
+static double mean_loss(const struct tally *loss, int n)
+{
+    struct tally all = {0};
+
+    for (int b = 0; b < n; b++) {
+        all.sum += loss[b].sum;
+        all.n += loss[b].n;
+    }
+    return all.n ? all.sum / (double)all.n : 0;
+}
+
+/* A look at val, if there is anything to see. */
+static bool look_at_val(const struct model *m, const struct dataset *d, int epoch, int threads,
+                        struct loop_result *r, struct err *err)
+{
+    struct loop_epoch *e = &r->epochs[epoch];
+
+    if (!d->part[DATASET_VAL].n)
+        return true;
+    r->metrics.threads = threads;
+    if (!rank_evaluate(m, d, DATASET_VAL, &r->metrics, &e->val, err))
+        return false;
+    e->has_val = true;
+    r->val_s += e->val.seconds;
+    log_debug("train.val", "epoch=%d %s_at_%d=%.4f users=%d", epoch + 1,
+              r->metrics.metrics[0]->name, r->metrics.k[0], e->val.known.value[0],
+              e->val.known.n_users);
+    return true;
+}
+
+static bool check_finite(struct model *m, double loss, int epoch, double progress, bool whole,
+                         struct err *err)
+{
+    const char *bad = "the loss";
+
+    if (isfinite(loss) && (!whole || model_finite(m, &bad)))
+        return true;
+    return err_set(err, ERR_DATA,
+                   "%s is no longer finite in epoch %d at a learning rate of %g; lower --lr", bad,
+                   epoch + 1, m->ops->rate(m, progress));
+}
+
+static bool run_epochs(struct model *m, const struct dataset *d, const struct loop_plan *plan,
+                       struct schedule *s, struct loop_result *r, struct err *err)
+{
+    struct tally loss[SCHEDULE_MAX];
+    AUTO(progress) bar = {0};
+
+    progress_init(&bar, "train", "epochs", plan->epochs);
+    for (int e = 0; e < plan->epochs; e++) {
+        struct loop_epoch *now = &r->epochs[e];
+        double start = clock_seconds(), progress = plan->epochs > 1 ? e / (plan->epochs - 1.0) : 0;
+        bool last = e == plan->epochs - 1;
+        char note[64];
+
+        run_epoch(m, s, e, progress, plan->threads, loss);
+        now->seconds = clock_seconds() - start;
+        now->loss = mean_loss(loss, s->p);
+        now->samples_per_s = (double)s->train->n / now->seconds;
+        r->epochs_s += now->seconds;
+        r->n_epochs = e + 1;
+        if (!interrupt_check(err) || !check_finite(m, now->loss, e, progress, last, err))
+            return false;
+        if ((last || (plan->eval_every && (e + 1) % plan->eval_every == 0)) &&
+            !look_at_val(m, d, e, plan->threads, r, err))
+            return false;
+        snprintf(note, sizeof note, "loss %.4f", now->loss);
+        progress_update(&bar, e + 1, note);
+    }
+    return true;
+}
+
+static bool learn_by_epochs(struct model *m, const struct dataset *d, const struct loop_plan *plan,
+                            struct loop_result *r, struct err *err)
+{
+    const struct interactions *train = &d->part[DATASET_TRAIN];
+    double start = clock_seconds();
+    AUTO(schedule) s = {0};
+
+    r->partitions =
+        plan->partitions ? plan->partitions : schedule_partitions(train->n, d->n_users, d->n_items);
+    r->epochs = xcalloc((size_t)plan->epochs, sizeof *r->epochs);
+    m->ops->init(m, train);
+    schedule_init(&s, train, d->n_users, d->n_items, r->partitions, m->seed);
+    r->init_s = clock_seconds() - start;
+    return run_epochs(m, d, plan, &s, r, err);
+}
+
+static bool learn_at_once(struct model *m, const struct dataset *d, const struct loop_plan *plan,
+                          struct loop_result *r, struct err *err)
+{
+    double start = clock_seconds();
+
+    r->epochs = xcalloc(1, sizeof *r->epochs);
+    m->ops->fit(m, &d->part[DATASET_TRAIN]);
+    r->n_epochs = 1;
+    r->epochs_s = r->epochs[0].seconds = clock_seconds() - start;
+    r->epochs[0].loss = NAN;
+    r->epochs[0].samples_per_s = (double)d->part[DATASET_TRAIN].n / MAX(r->epochs_s, 1e-9);
+    return look_at_val(m, d, 0, plan->threads, r, err);
+}
+
+bool loop_train(struct model *m, const struct dataset *d, const struct loop_plan *plan,
+                struct loop_result *out, struct err *err)
+{
+    struct loop_plan p = *plan;
+
+    *out = (struct loop_result){0};
+    if (!d->part[DATASET_TRAIN].n)
+        return err_set(err, ERR_DATA, "train has no rows: there is nothing to learn from");
+    if (!p.threads)
+        p.threads = omp_get_max_threads();
+    if (!rank_plan_parse(&out->metrics, "recall,ndcg", "10,20", err))
+        return false;
+    return m->ops->fit ? learn_at_once(m, d, &p, out, err) : learn_by_epochs(m, d, &p, out, err);
+}
+
+void loop_result_release(struct loop_result *r)
+{
+    free(r->epochs);
+    *r = (struct loop_result){0};
+}
+
+static void write_epoch(const struct loop_result *r, int e, struct json_out *out)
+{
+    const struct loop_epoch *now = &r->epochs[e];
+
+    json_open(out, NULL, '{');
+    json_put_int(out, "epoch", e + 1);
+    json_put_real(out, "loss", now->loss);
+    json_put_real(out, "seconds", now->seconds);
+    json_put_real(out, "samples_per_s", now->samples_per_s);
+    if (now->has_val)
+        rank_write_json(&r->metrics, &now->val.known, out);
+    json_close(out, '}');
+}
+
+void loop_write_json(const struct loop_result *r, struct json_out *out)
+{
+    json_put_int(out, "partitions", r->partitions);
+    json_open(out, "epochs", '[');
+    for (int e = 0; e < r->n_epochs; e++)
+        write_epoch(r, e, out);
+    json_close(out, ']');
+    json_open(out, "timings", '{');
+    json_put_real(out, "init_s", r->init_s);
+    json_put_real(out, "epochs_s", r->epochs_s);
+    json_put_real(out, "validation_s", r->val_s);
+    json_close(out, '}');
+}

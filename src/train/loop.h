@@ -1,0 +1,42 @@
+/* loop.h - a run of training: epochs over the schedule, and what is seen on the way. */
+#ifndef KINDRED_LOOP_H
+#define KINDRED_LOOP_H
+
+#include "eval/rank.h"
+
+struct loop_plan {
+    int epochs;
+    int threads;    /* 0: all processors */
+    int partitions; /* blocks of the schedule; 0: what fits the data */
+    int eval_every; /* epochs between two looks at val; 0: only after the last */
+};
+
+struct loop_epoch {
+    double loss; /* mean over the steps that were looked at */
+    double seconds;
+    double samples_per_s;
+    bool has_val;
+    struct rank_result val;
+};
+
+struct loop_result {
+    int partitions;
+    struct loop_epoch *epochs; /* (n_epochs) */
+    int n_epochs;              /* 1 for a model that learns at once */
+    struct rank_plan metrics;  /* of the looks at val */
+    double init_s, epochs_s, val_s;
+};
+
+/* Train `m`, which is new, on d's train rows and watch it on its val rows; test is never looked at.
+ * The model is the same, bit for bit, on any number of threads. To be released even on failure.
+ *
+ * ERR_DATA         train is empty, or the numbers went out of bounds: names epoch and learning rate
+ * ERR_INTERRUPTED  a signal came; the model is in the midst of an epoch */
+NODISCARD bool loop_train(struct model *m, const struct dataset *d, const struct loop_plan *plan,
+                          struct loop_result *out, struct err *err);
+void loop_result_release(struct loop_result *r);
+
+/* "partitions", "epochs", "timings" as members of the object that is open. */
+void loop_write_json(const struct loop_result *r, struct json_out *out);
+
+#endif

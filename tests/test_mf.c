@@ -1,0 +1,245 @@
+/* The steps of matrix factorisation against the loss that they are to lower. */
+#include "model/model.h"
+
+#include "made.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+enum { DIM = 6 };
+
+/* One user, items 0 and 1; the user has item 0, so item 1 is the only negative. */
+static const int32_t zero[] = {0};
+static const struct candidate two_items[] = {{0, 0}, {1, 0}};
+static const struct cell one_pair = {zero, zero, zero, 1, two_items, 2, 5};
+
+static struct model *small_model(double lr, double reg)
+{
+    static int64_t offsets[] = {0, 1};
+    static int32_t items[] = {0};
+    static const struct interactions train = {.offsets = offsets, .items = items, .n = 1};
+    struct dataset d = {.n_users = 1, .n_items = 2};
+    struct model *m = made_model("mf", &d, 3);
+    struct tensor t[MODEL_TENSORS_MAX];
+    int n;
+
+    made_set(m, "embedding_dim", DIM);
+    made_set(m, "lr", lr);
+    made_set(m, "reg", reg);
+    m->ops->init(m, &train);
+    n = m->ops->tensors(m, t);
+    for (int i = 0; i < n; i++) /* far enough from 0 that every term of the loss counts */
+        for (int k = 0; k < t[i].rows * t[i].cols; k++)
+            t[i].data[k] = (float)sin(1 + k + 10 * i);
+    return m;
+}
+
+/* -log sigmoid(<u, i - j>) + reg/2 (|u|^2 + |i|^2 + |j|^2), over x = u, i, j one after the other.
+ */
+static double loss(const double x[3 * DIM], double reg)
+{
+    double score = 0, squares = 0;
+
+    for (int k = 0; k < DIM; k++)
+        score += x[k] * (x[DIM + k] - x[2 * DIM + k]);
+    for (int k = 0; k < 3 * DIM; k++)
+        squares += x[k] * x[k];
+    return log1p(exp(-score)) + reg / 2 * squares;
+}
+
+static void read_state(struct model *m, double x[3 * DIM])
+{
+    struct tensor t[MODEL_TENSORS_MAX];
+
+    m->ops->tensors(m, t);
+    for (int k = 0; k < DIM; k++) {
+        x[k] = (double)t[0].data[k];
+        x[DIM + k] = (double)t[1].data[k];
+        x[2 * DIM + k] = (double)t[1].data[DIM + k];
+    }
+}
+
+static void a_step_goes_down_the_gradient_of_the_loss(void **)
+{
+    const double lr = 0.01, h = 1e-5;
+
+    for (int r = 0; r < 2; r++) {
+        double reg = r ? 0.3 : 0, before[3 * DIM], after[3 * DIM];
+        struct model *m = small_model(lr, reg);
+        struct tally seen = {0};
+
+        read_state(m, before);
+        m->ops->learn(m, &one_pair, 0, &seen);
+        read_state(m, after);
+        for (int k = 0; k < 3 * DIM; k++) {
+            double at = before[k], up, down, want;
+
+            before[k] = at + h, up = loss(before, reg);
+            before[k] = at - h, down = loss(before, reg);
+            before[k] = at;
+            want = -(up - down) / (2 * h);
+            if (fabs((after[k] - at) / lr - want) > 1e-4)
+                fail_msg("coordinate %d, reg %g: step / lr is %g, -gradient %g", k, reg,
+                         (after[k] - at) / lr, want);
+        }
+        assert_int_equal(seen.n, 1);
+        assert_true(fabs(seen.sum - loss(before, 0)) < 1e-5);
+        model_free(m);
+    }
+}
+
+static void the_rate_falls_to_a_tenth(void **)
+{
+    struct model *m = small_model(0.5, 0);
+
+    assert_true(fabs(m->ops->rate(m, 0) - 0.5) < 1e-12);
+    assert_true(fabs(m->ops->rate(m, 1) - 0.05) < 1e-12);
+    assert_true(m->ops->rate(m, 0.5) < 0.5 && m->ops->rate(m, 0.5) > 0.05);
+    model_free(m);
+}
+
+static void a_cell_changes_its_own_rows_alone(void **)
+{
+    static const int32_t users[] = {1, 1, 3}, items[] = {2, 4, 4}, when[] = {0, 0, 0};
+    static const struct candidate pool[] = {{2, 0}, {4, 0}, {5, 0}, {7, 0}};
+    const struct cell c = {users, items, when, 3, pool, 4, 9};
+    struct dataset d;
+    struct model *m;
+    struct tensor t[MODEL_TENSORS_MAX];
+    struct tally seen = {0};
+    AUTO_FREE float *before = NULL;
+
+    made_dataset(&d, 10, 12, 1);
+    m = made_model("mf", &d, 1);
+    m->ops->init(m, &d.part[DATASET_TRAIN]);
+    m->ops->tensors(m, t);
+    for (int which = 0; which < 2; which++) {
+        size_t row = (size_t)t[which].cols, bytes = (size_t)t[which].rows * row * sizeof(float);
+
+        before = xrealloc(before, bytes, 1);
+        memcpy(before, t[which].data, bytes);
+        m->ops->learn(m, &c, 0, &seen);
+        for (int32_t r = 0; r < t[which].rows; r++) {
+            bool may = which ? r == 2 || r == 4 || r == 5 || r == 7 : r == 1 || r == 3;
+            bool changed = memcmp(before + (size_t)r * row, t[which].data + (size_t)r * row,
+                                  row * sizeof(float)) != 0;
+
+            if (changed && !may)
+                fail_msg("row %d of %s changed", r, t[which].name);
+        }
+        assert_memory_not_equal(before, t[which].data, bytes);
+    }
+    model_free(m);
+    made_release(&d);
+}
+
+static void users_without_train_rows_are_zero_and_not_served(void **)
+{
+    struct dataset d;
+    struct model *m;
+
+    made_dataset(&d, 50, 30, 1);
+    m = made_model("mf", &d, 1);
+    m->ops->init(m, &d.part[DATASET_TRAIN]);
+    for (int32_t u = 0; u < d.n_users; u++) {
+        struct query q = {.user = u};
+        int32_t n;
+
+        interactions_row(&d.part[DATASET_TRAIN], u, &n);
+        assert_int_equal(m->ops->serves(m, &q), n > 0);
+    }
+    assert_false(m->ops->serves(m, &(struct query){.user = -1}));
+    model_free(m);
+    made_release(&d);
+}
+
+/* ---- negatives ---- */
+
+/* Users 0, 0, 0, 1, 2, 2 take items 0, 1, 2, 3, 4, 0 at these times; item i appears at time 10 i.
+ */
+enum { DRAWS = 2000 };
+static const int32_t drawn_users[] = {0, 0, 0, 1, 2, 2}, drawn_items[] = {0, 1, 2, 3, 4, 0};
+static const int32_t drawn_when[] = {0, 30, 39, 100, 100, 50};
+static const struct candidate six[] = {{0, 0}, {1, 10}, {2, 20}, {3, 30}, {4, 40}, {5, 50}};
+
+static bool allowed(int k, int i, bool past_only)
+{
+    for (int o = 0; o < 6; o++)
+        if (drawn_users[o] == drawn_users[k] && drawn_items[o] == i)
+            return false;
+    return !past_only || six[i].since <= drawn_when[k];
+}
+
+static void check_draws(bool past_only)
+{
+    int drawn[6][7] = {0}; /* positive, item; the last column: none */
+
+    for (uint64_t key = 0; key < DRAWS; key++) {
+        const struct cell c = {drawn_users, drawn_items, drawn_when, 6, six, 6, key};
+        struct sampler s;
+
+        sampler_init(&s, &c, past_only);
+        for (int k = 0; k < 6; k++) {
+            int32_t j = sampler_next(&s);
+
+            drawn[k][j == SAMPLER_NONE ? 6 : j]++;
+        }
+    }
+    for (int k = 0; k < 6; k++) {
+        int n = 0;
+
+        for (int i = 0; i < 6; i++)
+            n += allowed(k, i, past_only);
+        for (int i = 0; i < 6; i++)
+            if (!allowed(k, i, past_only))
+                assert_int_equal(drawn[k][i], 0);
+            else /* as likely as the other: within five standard deviations */
+                assert_true(fabs(drawn[k][i] + drawn[k][6] / n - (double)DRAWS / n) <
+                            5 * sqrt(DRAWS / 4.0));
+        if (!n)
+            assert_int_equal(drawn[k][6], DRAWS);
+    }
+}
+
+static void negatives_are_never_the_users_own_nor_of_the_future(void **)
+{
+    assert_true(allowed(1, 3, true) && !allowed(0, 3, true)); /* there are cases of both */
+    check_draws(true);
+    check_draws(false);
+}
+
+static void a_user_who_has_all_gets_no_negative_and_no_step(void **)
+{
+    static const int32_t users[] = {0, 0}, items[] = {0, 1}, when[] = {0, 0};
+    const struct cell c = {users, items, when, 2, two_items, 2, 1};
+    struct model *m = small_model(0.1, 0.1);
+    struct tally seen = {0};
+    double before[3 * DIM], after[3 * DIM];
+    struct sampler s;
+
+    sampler_init(&s, &c, true);
+    assert_int_equal(sampler_next(&s), SAMPLER_NONE);
+    assert_int_equal(sampler_next(&s), SAMPLER_NONE);
+    read_state(m, before);
+    m->ops->learn(m, &c, 0, &seen);
+    read_state(m, after);
+    assert_memory_equal(before, after, sizeof before);
+    assert_int_equal(seen.n, 0);
+    model_free(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_step_goes_down_the_gradient_of_the_loss),
+        cmocka_unit_test(the_rate_falls_to_a_tenth),
+        cmocka_unit_test(a_cell_changes_its_own_rows_alone),
+        cmocka_unit_test(users_without_train_rows_are_zero_and_not_served),
+        cmocka_unit_test(negatives_are_never_the_users_own_nor_of_the_future),
+        cmocka_unit_test(a_user_who_has_all_gets_no_negative_and_no_step),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

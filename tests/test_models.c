@@ -1,0 +1,228 @@
+/* What every model of the table must do. */
+#include "model/store.h"
+#include "train/loop.h"
+
+#include "made.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+enum { USERS = 120, ITEMS = 90 };
+
+static struct dataset data;
+
+static int make_data(void **)
+{
+    made_dataset(&data, USERS, ITEMS, 1);
+    return 0;
+}
+
+static int free_data(void **)
+{
+    made_release(&data);
+    return 0;
+}
+
+static struct model *learned(const struct model_ops *ops, int threads)
+{
+    const struct loop_plan plan = {.epochs = 4, .threads = threads, .partitions = 4};
+    struct model *m = made_model(ops->name, &data, 11);
+    struct loop_result r = {0};
+    struct err err = {0};
+
+    if (!loop_train(m, &data, &plan, &r, &err))
+        fail_msg("%s: %s", ops->name, err.msg);
+    assert_true(r.epochs[r.n_epochs - 1].has_val);
+    loop_result_release(&r);
+    return m;
+}
+
+static struct query query_of(int32_t user)
+{
+    struct query q = {.user = user};
+
+    if (user >= 0)
+        q.history = interactions_row(&data.part[DATASET_TRAIN], user, &q.n_history);
+    return q;
+}
+
+static void assert_same_scores(struct model *a, struct model *b)
+{
+    for (int32_t u = -1; u < USERS; u++) {
+        struct query q = query_of(u);
+        float x[ITEMS], y[ITEMS];
+
+        assert_int_equal(a->ops->serves(a, &q), b->ops->serves(b, &q));
+        if (!a->ops->serves(a, &q))
+            continue;
+        a->ops->score(a, &q, 1, 0, ITEMS, x);
+        b->ops->score(b, &q, 1, 0, ITEMS, y);
+        if (memcmp(x, y, sizeof x))
+            fail_msg("%s: other scores for user %d", a->ops->name, u);
+    }
+}
+
+static void the_table_is_in_order(void **)
+{
+    for (int i = 0; models[i]; i++) {
+        const struct model_ops *o = models[i];
+        struct err err = {0};
+
+        assert_ptr_equal(model_find(o->name, &err), o);
+        assert_true(o->summary && o->options && o->tensors && o->adopt && o->serves && o->score &&
+                    o->release);
+        assert_true(o->fit ? !o->init && !o->learn : o->init && o->learn && o->rate);
+        for (int k = 0; k < i; k++)
+            assert_string_not_equal(models[k]->name, o->name);
+    }
+}
+
+static void an_unknown_model_is_an_error_with_the_nearest(void **)
+{
+    struct err err = {0};
+
+    assert_null(model_find("popularty", &err));
+    assert_int_equal(err.kind, ERR_USAGE);
+    assert_non_null(strstr(err.msg, "did you mean 'popularity'?"));
+}
+
+static void tensors_are_listed_before_and_after_and_finite(void **)
+{
+    for (int i = 0; models[i]; i++) {
+        struct model *empty = made_model(models[i]->name, &data, 11), *m = learned(models[i], 1);
+        struct tensor before[MODEL_TENSORS_MAX], after[MODEL_TENSORS_MAX];
+        int n = models[i]->tensors(empty, before);
+        const char *bad;
+
+        assert_int_equal(models[i]->tensors(m, after), n);
+        for (int t = 0; t < n; t++) {
+            assert_string_equal(before[t].name, after[t].name);
+            assert_int_equal(before[t].rows, after[t].rows);
+            assert_int_equal(before[t].cols, after[t].cols);
+            assert_non_null(after[t].data);
+        }
+        assert_true(model_finite(m, &bad));
+        if (n) {
+            after[n - 1].data[0] = NAN;
+            assert_false(model_finite(m, &bad));
+            assert_string_equal(bad, after[n - 1].name);
+        }
+        model_free(m);
+        model_free(empty);
+    }
+}
+
+static void any_number_of_threads_learns_the_same(void **)
+{
+    for (int i = 0; models[i]; i++) {
+        struct model *one = learned(models[i], 1);
+
+        for (int threads = 2; threads <= 4; threads += 2) {
+            struct model *other = learned(models[i], threads);
+
+            assert_same_scores(one, other);
+            model_free(other);
+        }
+        model_free(one);
+    }
+}
+
+static void what_is_saved_and_loaded_scores_the_same(void **)
+{
+    AUTO_FREE char *path = xasprintf("test_models.%d.safetensors", (int)getpid());
+
+    for (int i = 0; models[i]; i++) {
+        struct model *m = learned(models[i], 2), *loaded;
+        struct err err = {0};
+
+        assert_true(store_save(m, path, &err));
+        loaded = store_load(path, &err);
+        unlink(path);
+        if (!loaded)
+            fail_msg("%s: %s", models[i]->name, err.msg);
+        assert_ptr_equal(loaded->ops, models[i]);
+        assert_int_equal(loaded->n_users, USERS);
+        assert_int_equal(loaded->n_items, ITEMS);
+        assert_string_equal(loaded->digest, data.digest);
+        assert_memory_equal(loaded->options, m->options, models[i]->options_size);
+        assert_same_scores(m, loaded);
+        model_free(loaded);
+        model_free(m);
+    }
+}
+
+/* Queries together or alone, items at once or in pieces: the same bits. */
+static void scores_do_not_depend_on_how_they_are_asked_for(void **)
+{
+    for (int i = 0; models[i]; i++) {
+        struct model *m = learned(models[i], 1);
+        static float together[USERS * ITEMS], alone[ITEMS];
+        struct query q[USERS];
+        int n = 0;
+
+        for (int32_t u = 0; u < USERS; u++) {
+            q[n] = query_of(u);
+            n += m->ops->serves(m, &q[n]);
+        }
+        assert_true(n > USERS / 2);
+        m->ops->score(m, q, n, 0, ITEMS, together);
+        for (int r = 0; r < n; r++) {
+            m->ops->score(m, &q[r], 1, 0, 50, alone);
+            m->ops->score(m, &q[r], 1, 50, 1, alone + 50);
+            m->ops->score(m, &q[r], 1, 51, ITEMS - 51, alone + 51);
+            if (memcmp(alone, together + (int64_t)r * ITEMS, sizeof alone))
+                fail_msg("%s: user %d", m->ops->name, q[r].user);
+            for (int k = 0; k < ITEMS; k++)
+                assert_true(isfinite(alone[k]));
+        }
+        model_free(m);
+    }
+}
+
+static void popularity_counts_train_rows(void **)
+{
+    struct err err = {0};
+    struct model *m = learned(model_find("popularity", &err), 1);
+    struct query q = {.user = -1};
+    float got[ITEMS], want[ITEMS] = {0};
+
+    for (int64_t k = 0; k < data.part[DATASET_TRAIN].n; k++)
+        want[data.part[DATASET_TRAIN].items[k]]++;
+    m->ops->score(m, &q, 1, 0, ITEMS, got);
+    assert_memory_equal(got, want, sizeof got);
+    model_free(m);
+}
+
+static void random_differs_by_user_item_and_seed(void **)
+{
+    struct model *a = made_model("random", &data, 1), *b = made_model("random", &data, 2);
+    struct query q[2] = {{.user = 1}, {.user = 2}};
+    float x[2 * ITEMS], y[2 * ITEMS];
+
+    a->ops->score(a, q, 2, 0, ITEMS, x);
+    b->ops->score(b, q, 2, 0, ITEMS, y);
+    assert_memory_not_equal(x, x + ITEMS, ITEMS * sizeof *x);
+    assert_memory_not_equal(x, y, ITEMS * sizeof *x);
+    assert_true(x[0] != x[1]);
+    model_free(a);
+    model_free(b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_table_is_in_order),
+        cmocka_unit_test(an_unknown_model_is_an_error_with_the_nearest),
+        cmocka_unit_test(tensors_are_listed_before_and_after_and_finite),
+        cmocka_unit_test(any_number_of_threads_learns_the_same),
+        cmocka_unit_test(what_is_saved_and_loaded_scores_the_same),
+        cmocka_unit_test(scores_do_not_depend_on_how_they_are_asked_for),
+        cmocka_unit_test(popularity_counts_train_rows),
+        cmocka_unit_test(random_differs_by_user_item_and_seed),
+    };
+
+    return cmocka_run_group_tests(tests, make_data, free_data);
+}

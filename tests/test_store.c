@@ -1,0 +1,250 @@
+/* A model's file: what is written is read back; what is broken is refused, with a reason. */
+#include "model/store.h"
+
+#include "base/json.h"
+#include "made.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static struct dataset data;
+static char path[64];
+static struct buf whole; /* a good file: 20 users, 12 items, 3 dimensions */
+
+static int make_file(void **)
+{
+    struct err err = {0};
+    struct model *m;
+
+    snprintf(path, sizeof path, "test_store.%d.safetensors", (int)getpid());
+    made_dataset(&data, 20, 12, 1);
+    m = made_model("mf", &data, UINT64_MAX);
+    made_set(m, "embedding_dim", 3);
+    made_set(m, "lr", 0.1 + 0.2);
+    m->ops->init(m, &data.part[DATASET_TRAIN]);
+    assert_true(store_save(m, path, &err));
+    assert_true(file_read(path, 1 << 20, &whole, &err));
+    model_free(m);
+    return 0;
+}
+
+static int remove_file(void **)
+{
+    unlink(path);
+    buf_release(&whole);
+    made_release(&data);
+    return 0;
+}
+
+/* The options and the seed come back to the last bit. */
+static void what_is_written_is_read_back(void **)
+{
+    struct err err = {0};
+    struct model *m = store_load(path, &err), *again;
+    struct tensor t[MODEL_TENSORS_MAX];
+    AUTO(buf) second = {0};
+
+    if (!m)
+        fail_msg("%s", err.msg);
+    assert_true(m->seed == UINT64_MAX);
+    m->ops->tensors(m, t);
+    assert_int_equal(t[0].rows * t[0].cols, 20 * 3);
+    assert_int_equal(t[1].rows * t[1].cols, 12 * 3);
+    assert_true(store_save(m, path, &err));
+    assert_true(file_read(path, 1 << 20, &second, &err));
+    assert_int_equal(second.len, whole.len);
+    assert_memory_equal(second.data, whole.data, whole.len);
+    again = store_load(path, &err);
+    assert_non_null(again);
+    model_free(again);
+    model_free(m);
+}
+
+static void the_numbers_start_at_a_multiple_of_64(void **)
+{
+    uint64_t size;
+
+    memcpy(&size, whole.data, sizeof size);
+    assert_int_equal((8 + size) % 64, 0);
+    assert_int_equal(whole.len, 8 + size + (20 + 12) * 3 * sizeof(float));
+}
+
+static void refused(const void *bytes, size_t n, const char *reason, const char *what)
+{
+    struct err err = {0};
+    struct model *m;
+
+    assert_true(file_write(path, bytes, n, &err));
+    m = store_load(path, &err);
+    if (m)
+        fail_msg("%s: was taken", what);
+    assert_int_equal(err.kind, ERR_DATA);
+    if (!strstr(err.msg, path) || !strstr(err.msg, reason))
+        fail_msg("%s: '%s' should name the file and say '%s'", what, err.msg, reason);
+}
+
+static void a_file_cut_anywhere_is_refused(void **)
+{
+    for (size_t n = 0; n < whole.len; n++)
+        refused(whole.data, n, "", "cut");
+}
+
+static void bytes_behind_the_end_are_refused(void **)
+{
+    AUTO(buf) b = {0};
+
+    buf_put(&b, whole.data, whole.len);
+    buf_puts(&b, "more");
+    refused(b.data, b.len, "bytes of numbers", "longer");
+}
+
+/* The header with one text in place of another, then the numbers. */
+static void put_changed(struct buf *out, const char *from, const char *to)
+{
+    uint64_t size;
+    AUTO(buf) header = {0};
+    const char *text = whole.data + 8, *at;
+
+    memcpy(&size, whole.data, sizeof size);
+    at = memmem(text, size, from, strlen(from));
+    assert_non_null(at);
+    buf_put(&header, text, (size_t)(at - text));
+    buf_puts(&header, to);
+    buf_put(&header, at + strlen(from), size - (size_t)(at - text) - strlen(from));
+    size = header.len;
+    buf_put(out, &size, sizeof size);
+    buf_put(out, header.data, header.len);
+    memcpy(&size, whole.data, sizeof size);
+    buf_put(out, text + size, whole.len - 8 - size);
+}
+
+static void a_header_that_lies_is_refused(void **)
+{
+    static const struct {
+        const char *what, *from, *to, *reason;
+    } cases[] = {
+        {"another dtype", "F32", "F16", "is F16, not F32"},
+        {"another shape", "[20,3]", "[3,20]", "not of shape 20 x 3"},
+        {"one dimension", "[20,3]", "[60]", "not of shape 20 x 3"},
+        {"offsets past the end", "[240,384]", "[241,385]", "lies outside"},
+        {"offsets below zero", "[0,240]", "[-4,236]", "lies outside"},
+        {"offsets that are huge", "[240,384]", "[9223372036854775804,9223372036854775807]",
+         "lies outside"},
+        {"offsets not at a float", "[0,240]", "[1,241]", "lies outside"},
+        {"overlap", "[240,384]", "[0,144]", "overlap"},
+        {"another model", "\"mf\"", "\"fm\"", "its model is 'fm'"},
+        {"other sizes", "\"n_users\":\"20\"", "\"n_users\":\"21\"", "not of shape 21 x 3"},
+        {"no size", "\"n_users\":\"20\"", "\"n_users\":\"\"", "'n_users'"},
+        {"a size below zero", "\"n_users\":\"20\"", "\"n_users\":\"-1\"", "'n_users'"},
+        {"a size beyond int32", "\"n_users\":\"20\"", "\"n_users\":\"4294967316\"", "'n_users'"},
+        {"an option out of range", "\\\"embedding_dim\\\":3", "\\\"embedding_dim\\\":0",
+         "'embedding_dim'"},
+        {"an option of another kind", "\\\"embedding_dim\\\":3", "\\\"embedding_dim\\\":\\\"3\\\"",
+         "'embedding_dim'"},
+        {"options that are no JSON", "{\\\"embedding_dim", "{\\\"embedding_dim\\\"", "'options'"},
+        {"a missing tensor", "item_embedding.weight", "item_embedding",
+         "'item_embedding.weight' is missing"},
+        {"no metadata", "__metadata__", "metadata", "not a model that kindred wrote"},
+        {"a short digest", "dddd", "d", "not a model that kindred wrote"},
+        {"no JSON", "{\"__metadata__", "{{\"__metadata__", "header"},
+    };
+
+    for (int c = 0; c < ARRAY_LEN(cases); c++) {
+        AUTO(buf) b = {0};
+
+        put_changed(&b, cases[c].from, cases[c].to);
+        refused(b.data, b.len, cases[c].reason, cases[c].what);
+    }
+}
+
+static void a_header_length_beyond_the_file_is_refused(void **)
+{
+    AUTO(buf) b = {0};
+
+    buf_put(&b, whole.data, whole.len);
+    memset(b.data, 0xff, 8);
+    refused(b.data, b.len, "header of 18446744073709551615 bytes", "huge");
+    memset(b.data, 0, 8);
+    refused(b.data, b.len, "header", "none");
+    b.data[0] = 5;
+    refused(b.data, b.len, "header", "short");
+}
+
+static void numbers_that_are_not_finite_are_refused(void **)
+{
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+
+    for (int i = 0; i < ARRAY_LEN(bad); i++) {
+        AUTO(buf) b = {0};
+
+        buf_put(&b, whole.data, whole.len);
+        memcpy(b.data + b.len - sizeof(float), &bad[i], sizeof(float));
+        refused(b.data, b.len, "'item_embedding.weight' holds NaN or infinity", "last number");
+    }
+}
+
+/* Any byte of the header or of its length changed: refused or taken, but never a crash. */
+static void a_changed_byte_never_crashes(void **)
+{
+    uint64_t size;
+
+    memcpy(&size, whole.data, sizeof size);
+    for (size_t at = 0; at < 8 + size; at++)
+        for (int bit = 0; bit < 8; bit += 3) {
+            AUTO(buf) b = {0};
+            struct err err = {0};
+
+            buf_put(&b, whole.data, whole.len);
+            b.data[at] = (char)(b.data[at] ^ 1 << bit);
+            assert_true(file_write(path, b.data, b.len, &err));
+            model_free(store_load(path, &err));
+        }
+}
+
+static void a_file_that_is_not_there_is_an_io_error(void **)
+{
+    struct err err = {0};
+
+    assert_null(store_load("nonesuch.safetensors", &err));
+    assert_int_equal(err.kind, ERR_IO);
+    assert_non_null(strstr(err.msg, "nonesuch.safetensors"));
+}
+
+static void another_dataset_is_refused(void **)
+{
+    struct dataset other = {.n_users = 20, .n_items = 12};
+    struct err err = {0};
+    struct model *m;
+
+    assert_true(file_write(path, whole.data, whole.len, &err));
+    m = store_load(path, &err);
+    assert_non_null(m);
+    assert_true(store_check(m, path, &data, "data/x", &err));
+    memset(other.digest, 'e', DIGEST_HEX - 1);
+    assert_false(store_check(m, path, &other, "data/x", &err));
+    assert_int_equal(err.kind, ERR_DATA);
+    assert_non_null(strstr(err.msg, path));
+    assert_non_null(strstr(err.msg, "data/x"));
+    model_free(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_written_is_read_back),
+        cmocka_unit_test(the_numbers_start_at_a_multiple_of_64),
+        cmocka_unit_test(a_file_cut_anywhere_is_refused),
+        cmocka_unit_test(bytes_behind_the_end_are_refused),
+        cmocka_unit_test(a_header_that_lies_is_refused),
+        cmocka_unit_test(a_header_length_beyond_the_file_is_refused),
+        cmocka_unit_test(numbers_that_are_not_finite_are_refused),
+        cmocka_unit_test(a_changed_byte_never_crashes),
+        cmocka_unit_test(a_file_that_is_not_there_is_an_io_error),
+        cmocka_unit_test(another_dataset_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, make_file, remove_file);
+}
