@@ -138,6 +138,7 @@ static bool set_limits(struct duck *d, const struct duck_options *o, struct err 
     AUTO(buf) sql = {0};
 
     buf_puts(&sql, "SET preserve_insertion_order = true;"
+                   "SET enable_caching_operators = false;" /* they let small blocks fall behind */
                    "SET disabled_optimizers = 'join_order,build_side_probe_side';"
                    "SET enable_progress_bar = true; SET enable_progress_bar_print = false;"
                    "SET temp_directory = ");
