@@ -50,7 +50,8 @@ static bool fail(struct duck_state *s, duckdb_error_type type, const char *text,
     first_line(text ? text : "no reason given", line, sizeof line);
     switch (type) {
     case DUCKDB_ERROR_OUT_OF_MEMORY:
-        return err_set(err, ERR_IO, "out of memory: %s", line);
+        return err_set(err, ERR_IO,
+                       "more memory is needed than the limit allows (--memory-limit): %s", line);
     case DUCKDB_ERROR_IO:
     case DUCKDB_ERROR_PERMISSION:
         return err_set(err, ERR_IO, "%s", line);
@@ -137,6 +138,7 @@ static bool set_limits(struct duck *d, const struct duck_options *o, struct err 
     AUTO(buf) sql = {0};
 
     buf_puts(&sql, "SET preserve_insertion_order = true;"
+                   "SET enable_caching_operators = false;" /* they let small blocks fall behind */
                    "SET disabled_optimizers = 'join_order,build_side_probe_side';"
                    "SET enable_progress_bar = true; SET enable_progress_bar_print = false;"
                    "SET temp_directory = ");

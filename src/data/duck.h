@@ -4,7 +4,8 @@
  * know it asks for by getvariable('...'). Numbers and text cross in blocks of a column each.
  *
  * Joins run as they are written: the table on the left streams past a hash table of the one on the
- * right, so the order of the left one's rows is kept.
+ * right, so the order of the left one's rows is kept (unless that hash table exceeds the memory
+ * limit).
  *
  * A query stops at SIGINT and SIGTERM, with ERR_INTERRUPTED (base/interrupt.h). */
 #ifndef KINDRED_DUCK_H

@@ -103,7 +103,6 @@ void gzip_watch_release(struct gzip_watch *w)
 
 bool text_file_open(struct text_file *t, const char *path, struct err *err)
 {
-    t->path = xstrdup(path);
     t->gz = gzopen(path, "rb");
     if (!t->gz)
         return err_errno(err, "open", path);
@@ -115,7 +114,6 @@ void text_file_release(struct text_file *t)
 {
     if (t->gz)
         gzclose(t->gz);
-    free(t->path);
     *t = (struct text_file){0};
 }
 
@@ -135,9 +133,15 @@ bool text_file_line(struct text_file *t, struct buf *line, size_t max_bytes)
         if (ends || n + 1 < sizeof part)
             break;
     }
+    t->had_return = line->len > 1 && line->data[line->len - 2] == '\r';
     while (line->len > 0 && strchr("\r\n", line->data[line->len - 1]))
         line->data[--line->len] = '\0';
     return any;
+}
+
+int64_t text_file_offset(const struct text_file *t)
+{
+    return gztell(t->gz);
 }
 
 /* ---- text out ---- */

@@ -36,7 +36,7 @@ void gzip_watch_release(struct gzip_watch *w);
 /* A file that is read line by line; what is packed is unpacked. */
 struct text_file {
     struct gzFile_s *gz;
-    char *path;
+    bool had_return; /* the last line ended in \r\n */
 };
 
 NODISCARD bool text_file_open(struct text_file *t, const char *path, struct err *err);
@@ -45,6 +45,9 @@ void text_file_release(struct text_file *t);
 /* The next line without its end, into `line`, at most max_bytes of it (the rest is dropped). False
  * at the end of the file, and where it can't be unpacked: gzip_check says that better. */
 NODISCARD bool text_file_line(struct text_file *t, struct buf *line, size_t max_bytes);
+
+/* Where the next line starts, in bytes of the unpacked text. */
+int64_t text_file_offset(const struct text_file *t);
 
 /* A text file being written (base/file.h): packed if its name ends in .gz. The same text gives the
  * same bytes. */

@@ -16,11 +16,12 @@ enum { LINE_MAX_BYTES = 64 << 20 };
 struct input {
     const char *path;
     bool is_gzip, is_jsonl, has_bom;
-    struct buf first;    /* the first line that isn't blank, without a BOM */
-    int64_t first_at;    /* its line number, from 1 */
-    int64_t start;       /* rowid of the first row that it gets in `raw` */
-    int64_t lines, bad;  /* after reading */
-    int64_t reject_line; /* of a CSV, the number of the first line without a row; 0: none */
+    struct buf first;   /* the first line that isn't blank, without a BOM */
+    int64_t first_at;   /* its line number, from 1 */
+    int64_t skip;       /* of a CSV, what to pass over up to and with the header */
+    int64_t start;      /* rowid of the first row that it gets in `raw` */
+    int64_t lines, bad; /* after reading */
+    int64_t reject_at;  /* of a CSV, where the first line without a row starts; -1: none */
 };
 
 static void input_release(struct input *in)
@@ -96,6 +97,7 @@ static bool look(struct input *in, struct err *err)
     if (!check_kind(in, err) || !text_file_open(&text, in->path, err))
         return false;
     while (text_file_line(&text, &in->first, LINE_MAX_BYTES)) {
+        in->skip++;
         if (++in->first_at == 1 && !strncmp(buf_str(&in->first), BOM, strlen(BOM))) {
             in->has_bom = true;
             in->first.len -= strlen(BOM);
@@ -105,6 +107,7 @@ static bool look(struct input *in, struct err *err)
             in->is_jsonl = looks_like_jsonl(in);
             return true;
         }
+        in->skip += text.had_return; /* each ends a line there (read_csv.sql) */
     }
     if (in->is_gzip && !gzip_check(in->path, NULL, err))
         return false;
@@ -204,7 +207,7 @@ static bool read_csv(struct input *in, struct duck *d, const column_names given,
     for (int c = 0; c < COLUMNS; c++)
         if (!duck_set_int(d, at[c], h.at[c], err))
             return false;
-    return set_file(in, d, err) && duck_set_int(d, "skip", in->first_at, err) &&
+    return set_file(in, d, err) && duck_set_int(d, "skip", in->skip, err) &&
            duck_set_int(d, "n_columns", h.n, err) &&
            duck_set_text(d, "delimiter", (char[]){h.delimiter, '\0'}, err) &&
            duck_set_text(d, "quoted_field", pattern, err) &&
@@ -256,7 +259,7 @@ static int64_t first_bad_line(const struct input *in, struct duck *d, struct err
         row--; /* the row that was removed */
     while (text_file_line(&text, &line, LINE_MAX_BYTES)) {
         number++;
-        if (number == in->reject_line)
+        if (in->reject_at >= 0 && text_file_offset(&text) > in->reject_at)
             break;
         if (number < in->first_at || (!in->is_jsonl && number == in->first_at))
             continue;
@@ -304,14 +307,15 @@ static bool count_rejects(struct input *in, struct duck *d, struct err *err)
 
     if (in->is_jsonl)
         return true;
-    if (!duck_row(d,
-                  "SELECT count(DISTINCT line), CAST(coalesce(min(line), 0) AS BIGINT) FROM "
-                  "reject_errors",
-                  of_file, 2, err))
+    if (!duck_row(
+            d,
+            "SELECT count(DISTINCT line), CAST(coalesce(min(line_byte_position), -1) AS BIGINT) "
+            "FROM reject_errors",
+            of_file, 2, err))
         return false;
     in->lines += of_file[0];
     in->bad += of_file[0];
-    in->reject_line = of_file[1];
+    in->reject_at = of_file[1];
     return true;
 }
 
@@ -333,7 +337,7 @@ static bool ingest_file(const char *path, struct duck *d, const struct ingest_op
                         struct ingest_counts *counts, struct err *err)
 {
     const column_names given = {o->user_column, o->item_column, o->time_column};
-    AUTO(input) in = {.path = path};
+    AUTO(input) in = {.path = path, .reject_at = -1};
 
     if (!look(&in, err) ||
         !duck_row(d, "SELECT coalesce(max(rowid) + 1, 0) FROM raw", &in.start, 1, err) ||

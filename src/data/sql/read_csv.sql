@@ -1,7 +1,7 @@
 -- Append the lines of a CSV file to `raw`.
 --
 -- input, compression            the file; 'gzip' or 'uncompressed'
--- skip                          lines up to and with the header
+-- skip                          line ends up to the header's first one
 -- delimiter, n_columns          as the header has them
 -- quoted_field                  regular expression of a delimiter and the field after it
 -- user_at, item_at, time_at, rating_at   columns counted from 1; rating_at may be 0
@@ -10,6 +10,8 @@
 -- Each line is read as one text and taken apart here: a stray quote then costs its own line at most,
 -- and each line keeps its row. A line that has quotes is read as a quoted one if that gives the
 -- header's number of columns, else as a plain one. Lines of invalid UTF-8 go to reject_errors.
+-- A \r and a \n each end a line, so that both kinds of files, and mixtures, are read alike; the blank
+-- lines in between are dropped.
 
 DROP TABLE IF EXISTS reject_errors;
 DROP TABLE IF EXISTS reject_scans;
@@ -39,6 +41,7 @@ FROM (
                               escape = '', columns = {'line': 'VARCHAR'},
                               max_line_size = 16777216, buffer_size = 33554432,
                               compression = getvariable('compression'),
+                              strict_mode = false, new_line = '\n',
                               ignore_errors = true, store_rejects = true, rejects_limit = 0)
                 WHERE line IS NOT NULL))
 );
