@@ -107,15 +107,24 @@ static bool same_folder(const char *a, const char *b)
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
+/* One of them is mounted: what is inside can't move to the outside. A bind mount shows by its id
+ * alone (Linux 5.8). */
+static bool on_two_mounts(const char *a, const char *b)
+{
+    struct statx x, y;
+
+    if (statx(AT_FDCWD, a, 0, STATX_MNT_ID, &x) != 0 ||
+        statx(AT_FDCWD, b, 0, STATX_MNT_ID, &y) != 0)
+        return true;
+    return x.stx_dev_major != y.stx_dev_major || x.stx_dev_minor != y.stx_dev_minor ||
+           ((x.stx_mask & y.stx_mask & STATX_MNT_ID) && x.stx_mnt_id != y.stx_mnt_id);
+}
+
 /* The folder exists and can't change places with one beside it. */
 static bool must_stay(const char *path, const char *parent)
 {
-    struct stat self, above;
-
-    if (stat(path, &self) != 0)
-        return false;
-    return same_folder(path, ".") || same_folder(path, "/") || access(parent, W_OK) != 0 ||
-           stat(parent, &above) != 0 || above.st_dev != self.st_dev;
+    return file_exists(path) && (same_folder(path, ".") || same_folder(path, "/") ||
+                                 access(parent, W_OK) != 0 || on_two_mounts(path, parent));
 }
 
 static bool make_tmp(struct outdir *o, const char *parent, struct err *err)
@@ -211,7 +220,7 @@ static bool move_whole(struct outdir *o, struct err *err)
                                             : err_errno(err, "create folder", o->path);
     if (renameat2(AT_FDCWD, o->tmp, AT_FDCWD, o->path, RENAME_EXCHANGE) == 0)
         return dir_sync(parent, err);
-    if (errno != EINVAL && errno != ENOSYS && errno != EXDEV && errno != EBUSY)
+    if (errno != EINVAL && errno != ENOSYS) /* else the file system can't */
         return err_errno(err, "replace folder", o->path);
     return move_one_by_one(o, err);
 }
