@@ -14,7 +14,7 @@
       "folder for model.safetensors and run.json")                                                 \
     X(S, opt_text, model, "mf", 0, 0, "NAME",                                                      \
       "which model; they are listed at the end of this help")                                      \
-    X(S, int, epochs, 100, 1, 1000000, "N", "passes over the train rows")                          \
+    X(S, int, epochs, 200, 1, 1000000, "N", "passes over the train rows")                          \
     X(S, int64_t, seed, 1, 0, 1e15, "N", "the same seed gives the same model, bit for bit")        \
     X(S, int, threads, 0, 0, 1024, "N",                                                            \
       "threads; 0 is one for each processor. The model doesn't depend on it")                      \

@@ -14,10 +14,10 @@
 
 #define MF_OPTIONS(X, S)                                                                           \
     X(S, int, embedding_dim, 64, 1, 4096, "N", "numbers in the vector of a user or an item")       \
-    X(S, double, lr, 0.1, 0, 10, "RATE", "learning rate at the start; it falls to a tenth")        \
-    X(S, double, reg, 0.01, 0, 10, "R", "L2 penalty on the three rows that a step touches")        \
-    X(S, bool, past_only, true, 0, 0, NULL,                                                        \
-      "draw negatives among all items, those too that had no row yet when the positive was taken")
+    X(S, double, lr, 0.2, 0, 10, "RATE", "learning rate at the start; it falls to a tenth")        \
+    X(S, double, reg, 0.02, 0, 10, "R", "L2 penalty on the three rows that a step touches")        \
+    X(S, double, future_negatives, 0.1, 0, 1, "P",                                                 \
+      "share kept of negatives that had no row yet when the positive was taken; 1: uniform")
 
 OPT_DEFINE(mf_opts, MF_OPTIONS);
 
@@ -107,7 +107,7 @@ static void mf_learn(struct model *m, const struct cell *c, double progress, str
     int32_t negative[RING];
     struct sampler s;
 
-    sampler_init(&s, c, opts_of(m)->past_only);
+    sampler_init(&s, c, opts_of(m)->future_negatives);
     for (int64_t drawn = 0, k = -AHEAD; k < c->n; k++, drawn++) {
         if (drawn < c->n) {
             int32_t j = sampler_next(&s);
