@@ -39,7 +39,7 @@ struct tally {
 /* Draws a negative for one positive after the other. */
 struct sampler {
     const struct cell *cell;
-    bool past_only;
+    uint64_t future; /* how likely an item of the future is kept, times 2^32 */
     struct rng rng;
     int64_t next;       /* the positive whose turn it is */
     int64_t begin, end; /* the positives of its user */
@@ -47,23 +47,22 @@ struct sampler {
 
 enum { SAMPLER_TRIES = 32, SAMPLER_NONE = -1 };
 
-/* past_only: an item is a negative only where its first row in train is not later than the
- * positive. What a user couldn't take says nothing of the user's taste; drawn all the same, it
- * teaches the model that new items are disliked. */
-static inline void sampler_init(struct sampler *s, const struct cell *c, bool past_only)
+/* future: how likely a draw is kept whose item had no row in train yet when the positive was taken;
+ * 0 is never, 1 makes all items equal. What a user couldn't take says little of the user's taste;
+ * drawn all the same, it teaches the model that new items are disliked. */
+static inline void sampler_init(struct sampler *s, const struct cell *c, double future)
 {
-    *s = (struct sampler){.cell = c, .past_only = past_only};
+    *s = (struct sampler){.cell = c, .future = (uint64_t)(future * 0x1p32)};
     rng_init(&s->rng, c->key);
 }
 
-/* The negative for the next positive: an item of the pool that the user doesn't have, each as
- * likely as the other. SAMPLER_NONE if SAMPLER_TRIES draws met none, so that a user who has
- * (nearly) all of the pool, or came before (nearly) all of it, costs no more than that. */
+/* The negative for the next positive: an item of the pool that the user doesn't have.
+ * SAMPLER_NONE if SAMPLER_TRIES draws met none, so that a user who has (nearly) all of the pool, or
+ * came before (nearly) all of it, costs no more than that. */
 static inline int32_t sampler_next(struct sampler *s)
 {
     const struct cell *c = s->cell;
     int64_t positive = s->next++;
-    int32_t latest = s->past_only ? c->when[positive] : CELL_NEVER;
 
     if (positive == s->end) {
         s->begin = s->end;
@@ -71,10 +70,11 @@ static inline int32_t sampler_next(struct sampler *s)
             s->end++;
     }
     for (int try = 0; try < SAMPLER_TRIES; try++) {
-        struct candidate j = c->pool[rng_below(&s->rng, (uint32_t)c->n_pool)];
+        uint64_t bits = rng_next(&s->rng); /* the upper half draws, the lower half keeps */
+        struct candidate j = c->pool[(bits >> 32) * (uint64_t)c->n_pool >> 32];
         bool has = false;
 
-        if (j.since > latest)
+        if (j.since > c->when[positive] && (uint32_t)bits >= s->future)
             continue;
         for (int64_t k = s->begin; k < s->end; k++)
             has |= c->items[k] == j.item;

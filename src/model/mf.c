@@ -19,9 +19,8 @@
       "L2 penalty on the rows that a step touches: on the user's this; less for dense data")       \
     X(S, double, reg_positive, 0.2, 0, 100, "F", "on that of the item taken, this times reg")      \
     X(S, double, reg_negative, 2, 0, 100, "F", "on that of the item not taken, this times reg")    \
-    X(S, bool, past_only, false, 0, 0, NULL,                                                       \
-      "no negatives that had no row yet when the positive was taken: better for the days just "    \
-      "after train, worse later on")
+    X(S, double, future_negatives, 0.2, 0, 1, "P",                                                 \
+      "share kept of negatives that had no row yet when the positive was taken; 1: uniform")
 
 OPT_DEFINE(mf_opts, MF_OPTIONS);
 
@@ -118,7 +117,7 @@ static void mf_learn(struct model *m, const struct cell *c, double progress, str
     int32_t negative[RING];
     struct sampler s;
 
-    sampler_init(&s, c, opts_of(m)->past_only);
+    sampler_init(&s, c, opts_of(m)->future_negatives);
     for (int64_t drawn = 0, k = -AHEAD; k < c->n; k++, drawn++) {
         if (drawn < c->n) {
             int32_t j = sampler_next(&s);

@@ -64,7 +64,7 @@ def test_the_same_seed_gives_the_same_bytes_on_any_number_of_threads(train, thre
 
 
 @pytest.mark.parametrize("option", [("--seed", 6), ("--epochs", 4), ("--lr", 0.001), ("--reg", 0.3),
-                                    ("--past-only",), ("--reg-negative", 3)])
+                                    ("--future-negatives", 0.5), ("--reg-negative", 3)])
 def test_another_option_gives_another_model(train, option):
     one, other = (helpers.read_model(folder / "model.safetensors")[1]["item_embedding.weight"]
                   for folder in (train("one"), train("other", *option)))
