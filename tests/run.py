@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
-    "LSAN_OPTIONS": f"suppressions={ROOT / 'tests' / 'lsan.supp'}:print_suppressions=0",
+    "LSAN_OPTIONS": f'suppressions="{ROOT / "tests" / "lsan.supp"}":print_suppressions=0',
 }
 
 
