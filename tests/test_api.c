@@ -30,8 +30,7 @@ static int32_t seen[] = {3, 1, 0, 2, 3, 0}; /* the first user has seen everythin
 static const struct catalog catalog = {.model = &model,
                                        .users = {3, user_offsets, user_bytes},
                                        .items = {4, item_offsets, item_bytes},
-                                       .offsets = seen_offsets,
-                                       .seen = seen};
+                                       .seen = {seen_offsets, seen, NULL, 6}};
 
 /* ---- cases ---- */
 

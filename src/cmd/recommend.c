@@ -48,14 +48,6 @@ static void job_release(struct job *j)
     *j = (struct job){0};
 }
 
-static struct query query_of(const struct job *j, int32_t user)
-{
-    struct query q = {.user = user};
-
-    q.history = interactions_row(j->history, user, &q.n_history);
-    return q;
-}
-
 static void rank_block(struct job *j)
 {
     const int32_t *users = j->users + j->next_block;
@@ -67,7 +59,7 @@ static void rank_block(struct job *j)
         int count = MIN(TOPK_QUERIES, n - first);
 
         for (int i = 0; i < count; i++)
-            q[i] = query_of(j, users[first + i]);
+            q[i] = query_of_user(j->history, users[first + i]);
         topk(j->m, q, count, j->k, true, j->hits + (int64_t)first * j->k, j->n_hits + first);
     }
     j->next_block += n;
@@ -152,7 +144,7 @@ static void choose_users(struct job *j, const bool *wanted)
 
     j->users = xcalloc((size_t)j->m->n_users, sizeof *j->users);
     for (int32_t u = 0; u < j->m->n_users; u++) {
-        struct query q = query_of(j, u);
+        struct query q = query_of_user(j->history, u);
 
         if (wanted && !wanted[u])
             continue;

@@ -77,8 +77,8 @@ static void append_row(struct interactions *out, const struct interactions *x, i
 {
     int64_t from = x->offsets[user], n = x->offsets[user + 1] - from;
 
-    memcpy(out->items + out->n, x->items + from, (size_t)n * sizeof *out->items);
-    memcpy(out->times + out->n, x->times + from, (size_t)n * sizeof *out->times);
+    if (n)
+        memcpy(out->items + out->n, x->items + from, (size_t)n * sizeof *out->items);
     out->n += n;
 }
 
@@ -88,7 +88,6 @@ void interactions_join(struct interactions *out, const struct interactions *a,
     *out = (struct interactions){
         .offsets = xcalloc((size_t)n_users + 1, sizeof *out->offsets),
         .items = xaligned((size_t)(a->n + b->n), sizeof *out->items),
-        .times = xaligned((size_t)(a->n + b->n), sizeof *out->times),
     };
     for (int32_t u = 0; u < n_users; u++) {
         append_row(out, a, u);

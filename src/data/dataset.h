@@ -42,7 +42,7 @@ static inline const int32_t *interactions_row(const struct interactions *x, int3
     return x->items + x->offsets[u];
 }
 
-/* Both of each user's rows, those of `a` first. */
+/* Both of each user's rows, those of `a` first; without times. */
 void interactions_join(struct interactions *out, const struct interactions *a,
                        const struct interactions *b, int32_t n_users);
 void interactions_release(struct interactions *x);

@@ -34,6 +34,7 @@ struct work {
     const struct model *m;
     const struct dataset *d;
     enum dataset_part held_out;
+    const struct interactions *history; /* the rows of the parts before it */
     const struct rank_plan *plan;
     int k_max, n_values;
     const int32_t *users; /* (n) who have held-out rows */
@@ -41,13 +42,12 @@ struct work {
     double *values; /* (n, n_values) */
 };
 
-/* What one thread needs: lists, and the histories where they come from two parts. */
+/* What one thread needs. */
 struct scratch {
     struct hit *hits;  /* (TOPK_QUERIES, k_max) */
     int32_t *ranks;    /* (k_max) */
     int32_t *relevant; /* sorted held-out items of a user */
-    int32_t *history[TOPK_QUERIES];
-    int32_t history_cap[TOPK_QUERIES], relevant_cap;
+    int32_t relevant_cap;
 };
 
 static void scratch_release(struct scratch *s)
@@ -55,8 +55,6 @@ static void scratch_release(struct scratch *s)
     free(s->hits);
     free(s->ranks);
     free(s->relevant);
-    for (int r = 0; r < TOPK_QUERIES; r++)
-        free(s->history[r]);
 }
 
 static int32_t *grow(int32_t **ids, int32_t *cap, int64_t n)
@@ -66,30 +64,6 @@ static int32_t *grow(int32_t **ids, int32_t *cap, int64_t n)
         *cap = (int32_t)n;
     }
     return *ids;
-}
-
-/* The user's rows of the parts before the held-out one. */
-static struct query query_of(const struct work *w, struct scratch *s, int slot, int32_t user)
-{
-    struct query q = {.user = user};
-    int64_t total = 0;
-
-    for (int p = 0; p < (int)w->held_out; p++) {
-        int32_t n;
-
-        interactions_row(&w->d->part[p], user, &n);
-        total += n;
-    }
-    q.history = grow(&s->history[slot], &s->history_cap[slot], total);
-    for (int p = 0; p < (int)w->held_out; p++) {
-        int32_t n;
-        const int32_t *row = interactions_row(&w->d->part[p], user, &n);
-
-        if (n)
-            memcpy(s->history[slot] + q.n_history, row, (size_t)n * sizeof *row);
-        q.n_history += n;
-    }
-    return q;
 }
 
 static int by_id(const void *a, const void *b)
@@ -132,7 +106,7 @@ static void rank_block(const struct work *w, struct scratch *s, int32_t first, i
     int n_hits[TOPK_QUERIES], n = 0;
 
     for (int32_t i = first; i < end; i++) {
-        queries[n] = query_of(w, s, n, w->users[i]);
+        queries[n] = query_of_user(w->history, w->users[i]);
         index[n] = i;
         n += w->m->ops->serves(w->m, &queries[n]);
     }
@@ -190,9 +164,15 @@ bool rank_evaluate(const struct model *m, const struct dataset *d, enum dataset_
 {
     AUTO_FREE int32_t *users = xcalloc((size_t)d->n_users, sizeof *users);
     AUTO_FREE double *values = NULL;
+    AUTO(interactions) both = {0};
     double start = clock_seconds();
-    struct work w = {m, d, held_out, plan, .n_values = plan->n_metrics * plan->n_k};
+    struct work w = {
+        m, d, held_out, &d->part[DATASET_TRAIN], plan, .n_values = plan->n_metrics * plan->n_k};
 
+    if (held_out == DATASET_TEST) {
+        interactions_join(&both, &d->part[DATASET_TRAIN], &d->part[DATASET_VAL], d->n_users);
+        w.history = &both;
+    }
     for (int j = 0; j < plan->n_k; j++)
         w.k_max = MAX(w.k_max, plan->k[j]);
     for (int32_t u = 0; u < d->n_users; u++)

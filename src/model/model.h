@@ -23,6 +23,15 @@ struct query {
     int32_t n_history;
 };
 
+/* A user of the dataset, with that user's row of `history`. */
+static inline struct query query_of_user(const struct interactions *history, int32_t user)
+{
+    struct query q = {.user = user};
+
+    q.history = interactions_row(history, user, &q.n_history);
+    return q;
+}
+
 /* A part of the learned state: (rows, cols) floats, row after row, without gaps. */
 struct tensor {
     const char *name; /* "item_embedding.weight" */

@@ -87,7 +87,7 @@ static void recommend(const struct call *call, struct http_reply *r)
         unknown_user(body.user_id.at, r);
         return;
     }
-    q = catalog_query(c, user);
+    q = query_of_user(&c->seen, user);
     if (!c->model->ops->serves(c->model, &q)) {
         unknown_user(body.user_id.at, r);
         return;

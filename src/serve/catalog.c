@@ -4,27 +4,6 @@
 
 #include <pthread.h>
 
-/* Join the rows of train and val, user by user. */
-static void join_seen(struct catalog *c, const struct dataset *d)
-{
-    static const enum dataset_part parts[] = {DATASET_TRAIN, DATASET_VAL};
-    int64_t at = 0;
-
-    c->offsets = xcalloc((size_t)d->n_users + 1, sizeof *c->offsets);
-    c->seen = xcalloc((size_t)(d->part[DATASET_TRAIN].n + d->part[DATASET_VAL].n), sizeof *c->seen);
-    for (int32_t u = 0; u < d->n_users; u++) {
-        for (int p = 0; p < ARRAY_LEN(parts); p++) {
-            int32_t n;
-            const int32_t *row = interactions_row(&d->part[parts[p]], u, &n);
-
-            if (n)
-                memcpy(c->seen + at, row, (size_t)n * sizeof *row);
-            at += n;
-        }
-        c->offsets[u + 1] = at;
-    }
-}
-
 static bool check_ids(const struct ids *ids, int32_t n, const char *what, const char *dir,
                       struct err *err)
 {
@@ -78,7 +57,7 @@ static bool load(struct catalog *c, const char *model_path, const char *data_dir
         *err = naming.err;
         return false;
     }
-    join_seen(c, &d);
+    interactions_join(&c->seen, &d.part[DATASET_TRAIN], &d.part[DATASET_VAL], d.n_users);
     return check_ids(&c->users, d.n_users, "user", data_dir, err) &&
            check_ids(&c->items, d.n_items, "item", data_dir, err);
 }
@@ -97,14 +76,6 @@ void catalog_release(struct catalog *c)
     model_free(c->model);
     ids_release(&c->users);
     ids_release(&c->items);
-    free(c->offsets);
-    free(c->seen);
+    interactions_release(&c->seen);
     *c = (struct catalog){0};
-}
-
-struct query catalog_query(const struct catalog *c, int32_t user)
-{
-    return (struct query){.user = user,
-                          .history = c->seen + c->offsets[user],
-                          .n_history = (int32_t)(c->offsets[user + 1] - c->offsets[user])};
 }

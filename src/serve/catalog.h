@@ -9,16 +9,12 @@
 struct catalog {
     struct model *model;
     struct ids users, items;
-    int64_t *offsets; /* (n_users + 1) into seen */
-    int32_t *seen;    /* what each user took in train, then in val, in order of time */
+    struct interactions seen; /* what each user took in train, then in val, in order of time */
 };
 
 /* ERR_IO, ERR_DATA  a file is missing or isn't right, or the model is of another dataset. */
 NODISCARD bool catalog_open(struct catalog *c, const char *model_path, const char *data_dir,
                             struct err *err);
 void catalog_release(struct catalog *c);
-
-/* Whom to rank for; its history is what the user has seen. */
-struct query catalog_query(const struct catalog *c, int32_t user);
 
 #endif
