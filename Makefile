@@ -2,7 +2,7 @@
 BUILD ?= build
 SANITIZE = -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1
 
-.PHONY: build build-asan test quickstart docs lint format clean
+.PHONY: build build-asan test quickstart docs bench-pipeline lint format clean
 
 build: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -21,6 +21,12 @@ test: build build-asan
 
 quickstart: build
 	@scripts/quickstart
+
+# INPUT=reviews of your own; else 200,000 generated ones.
+INPUT ?= quickstart/reviews.jsonl
+bench-pipeline: build
+	@[ -f "$(INPUT)" ] || $(BUILD)/kindred generate --output "$(INPUT)"
+	@python3 bench/pipeline.py $(BUILD)/kindred "$(INPUT)"
 
 docs: build
 	@python3 tools/options.py $(BUILD)/kindred > docs/options.md
