@@ -8,14 +8,7 @@
     X(S, opt_text, models, "all", 0, 0, "NAME,...",                                                \
       "which; all is every model that needs no epochs")                                            \
     X(S, opt_text, model_path, NULL, 0, 0, "FILE", "a trained model to stand beside them")         \
-    X(S, opt_text, split, "test", 0, 0, REPORT_SPLITS, "which held-out rows to look for")          \
-    X(S, opt_text, k, "10,20", 0, 0, "K,...", "lengths of the list")                               \
-    X(S, opt_text, metrics, "recall,ndcg", 0, 0, "NAME,...",                                       \
-      "some of recall, ndcg, hit, precision, map, mrr")                                            \
-    X(S, bool, include_seen, false, 0, 0, NULL, "rank what the user took before too")              \
-    X(S, int64_t, seed, 1, 0, 1e15, "N", "of what is random")                                      \
-    X(S, int, threads, 0, 0, 1024, "N", "threads; 0 is one for each processor")                    \
-    X(S, opt_text, json, NULL, 0, 0, "FILE", "write the results as JSON there too; - is stdout")
+    X(S, int64_t, seed, 1, 0, 1e15, "N", "of what is random")
 
 OPT_DEFINE(baselines_opts, BASELINES_OPTIONS);
 
@@ -24,11 +17,9 @@ enum { CHOSEN_MAX = 32 };
 /* The command's state: what to measure, on what, and what is known so far. */
 struct table {
     const struct baselines_opts *o;
-    const struct rank_plan *plan;
+    const struct report *report;
     const struct dataset *d;
-    enum dataset_part held_out;
     struct json_out *json;
-    FILE *out; /* NULL: no table */
 };
 
 static int choose(const char *text, const struct model_ops *out[CHOSEN_MAX], struct err *err)
@@ -68,15 +59,16 @@ static int choose(const char *text, const struct model_ops *out[CHOSEN_MAX], str
 
 static bool add_row(const struct table *t, const struct model *m, struct err *err)
 {
+    const struct report *report = t->report;
     struct rank_result r;
 
-    if (!rank_evaluate(m, t->d, t->held_out, t->plan, &r, err))
+    if (!rank_evaluate(m, t->d, report->held_out, &report->plan, &r, err))
         return false;
     json_open(t->json, NULL, '{');
-    report_write_json(m, t->held_out, t->plan, &r, t->json);
+    report_write_json(m, report->held_out, &report->plan, &r, t->json);
     json_close(t->json, '}');
-    if (t->out)
-        report_print_row(m, t->plan, &r, t->out);
+    if (report->out)
+        report_print_row(m, &report->plan, &r, report->out);
     return true;
 }
 
@@ -98,11 +90,11 @@ static bool add_all(const struct table *t, const struct model_ops *const *chosen
     if (trained && !store_check(trained, t->o->model_path, t->d, t->o->data_dir, err))
         return false;
     json_open(t->json, NULL, '{');
-    json_put_str(t->json, "split", t->o->split);
+    json_put_str(t->json, "split", t->report->o.split);
     json_put_str(t->json, "digest", t->d->digest);
     json_open(t->json, "results", '[');
-    if (t->out)
-        report_print_head(t->plan, t->out);
+    if (t->report->out)
+        report_print_head(&t->report->plan, t->report->out);
     for (int i = 0; i < n; i++)
         if (!add_fitted(t, chosen[i], err))
             return false;
@@ -110,24 +102,22 @@ static bool add_all(const struct table *t, const struct model_ops *const *chosen
         return false;
     json_close(t->json, ']');
     json_close(t->json, '}');
-    return cmd_write_json(t->json, t->o->json, err);
+    return cmd_write_json(t->json, t->report->o.json, err);
 }
 
-static bool baselines(const struct baselines_opts *o, struct rank_plan *plan, struct err *err)
+static bool baselines(const struct baselines_opts *o, const struct report *report, struct err *err)
 {
     const struct model_ops *chosen[CHOSEN_MAX];
     struct model *trained = NULL;
     AUTO(json_out) json = {.pretty = true};
     AUTO(dataset) d = {0};
-    struct table t = {o,     plan,
-                      &d,    report_split(o->split),
-                      &json, o->json && !strcmp(o->json, "-") ? NULL : stdout};
+    struct table t = {o, report, &d, &json};
     int n = choose(o->models, chosen, err);
     bool ok;
 
     if (n < 0 || (o->model_path && !(trained = store_load(o->model_path, err))))
         return false;
-    ok = dataset_open(&d, o->data_dir, report_parts(t.held_out), err) &&
+    ok = dataset_open(&d, o->data_dir, report_parts(report->held_out), err) &&
          add_all(&t, chosen, n, trained, err);
     model_free(trained);
     return ok;
@@ -137,18 +127,12 @@ static bool run(const char *const *argv, struct err *err)
 {
     AUTO(opt_set) opts = {0};
     struct baselines_opts o;
-    struct rank_plan plan = {0};
+    struct report report = {0};
     enum cmd_next next;
 
     OPT_ADD(&opts, "Options", baselines_opts, &o);
-    next = cmd_parse(&cmd_baselines, &opts, argv, 0, err);
-    if (next != CMD_GO)
-        return next == CMD_DONE;
-    if (!rank_plan_parse(&plan, o.metrics, o.k, err))
-        return false;
-    plan.include_seen = o.include_seen;
-    plan.threads = o.threads;
-    return baselines(&o, &plan, err);
+    next = report_parse(&report, &cmd_baselines, &opts, argv, err);
+    return next == CMD_GO ? baselines(&o, &report, err) : next == CMD_DONE;
 }
 
 const struct cmd cmd_baselines = {

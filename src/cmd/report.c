@@ -3,9 +3,22 @@
 static const char *const part_names[] = {
     [DATASET_TRAIN] = "train", [DATASET_VAL] = "val", [DATASET_TEST] = "test"};
 
-enum dataset_part report_split(const char *name)
+OPT_TABLE(report_opts, REPORT_OPTIONS);
+
+enum cmd_next report_parse(struct report *r, const struct cmd *c, struct opt_set *opts,
+                           const char *const *argv, struct err *err)
 {
-    return strcmp(name, "val") ? DATASET_TEST : DATASET_VAL;
+    enum cmd_next next;
+
+    OPT_ADD(opts, "Ranking", report_opts, &r->o);
+    next = cmd_parse(c, opts, argv, 0, err);
+    if (next != CMD_GO)
+        return next;
+    r->held_out = strcmp(r->o.split, "val") ? DATASET_TEST : DATASET_VAL;
+    r->plan.include_seen = r->o.include_seen;
+    r->plan.threads = r->o.threads;
+    r->out = r->o.json && !strcmp(r->o.json, "-") ? NULL : stdout;
+    return rank_plan_parse(&r->plan, r->o.metrics, r->o.k, err) ? CMD_GO : CMD_FAILED;
 }
 
 unsigned report_parts(enum dataset_part held_out)

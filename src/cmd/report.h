@@ -2,11 +2,32 @@
 #ifndef KINDRED_REPORT_H
 #define KINDRED_REPORT_H
 
+#include "cmd/cmd.h"
 #include "eval/rank.h"
 
-/* What --split allows: train and val come before test, train before val. */
-#define REPORT_SPLITS "test|val"
-enum dataset_part report_split(const char *name);
+/* The options of a command that ranks. */
+#define REPORT_OPTIONS(X, S)                                                                       \
+    X(S, opt_text, split, "test", 0, 0, "test|val", "which held-out rows to look for")             \
+    X(S, opt_text, k, "10,20", 0, 0, "K,...", "lengths of the list")                               \
+    X(S, opt_text, metrics, "recall,ndcg", 0, 0, "NAME,...",                                       \
+      "some of recall, ndcg, hit, precision, map, mrr")                                            \
+    X(S, bool, include_seen, false, 0, 0, NULL, "rank what the user took before too")              \
+    X(S, int, threads, 0, 0, 1024, "N", "threads; 0 is one for each processor")                    \
+    X(S, opt_text, json, NULL, 0, 0, "FILE", "write the results as JSON there too; - is stdout")
+
+OPT_STRUCT(report_opts, REPORT_OPTIONS);
+
+/* What is to be measured, and where it's told. */
+struct report {
+    struct report_opts o;
+    enum dataset_part held_out;
+    struct rank_plan plan;
+    FILE *out; /* for tables; NULL when stdout gets JSON */
+};
+
+/* cmd_parse, with these options beside those of `opts`. */
+enum cmd_next report_parse(struct report *r, const struct cmd *c, struct opt_set *opts,
+                           const char *const *argv, struct err *err);
 
 /* Bits for dataset_open: the held-out part and those before it. */
 unsigned report_parts(enum dataset_part held_out);

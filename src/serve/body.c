@@ -1,5 +1,6 @@
 #include "serve/body.h"
 
+#include <math.h>
 #include <strings.h>
 
 /* A fault as pydantic names it. */
@@ -142,7 +143,7 @@ static bool int_from_text(const char *s, int64_t *out, struct fault *f)
 
 static bool int_from_real(double x, int64_t *out, struct fault *f)
 {
-    if (!(x > -0x1p63 && x < 0x1p63))
+    if (!(fabs(x) < 0x1p63))
         return at_fault(&int_size, f);
     *out = (int64_t)x;
     return (double)*out == x || at_fault(&int_fraction, f);

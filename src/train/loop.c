@@ -12,10 +12,10 @@
 #include <stdatomic.h>
 
 /* An epoch as a list of jobs, taken in order by whichever worker is free. Stage 0 sorts the block's
- * samples; stage s + 1 is the block's cell of stratum s. A job needs the stage before of its own user
- * block, and of the next one: in the stratum before, that block held the item block of this cell.
- * So there is no barrier between strata, and a worker that the machine has put aside holds up no
- * other until its rows are needed. */
+ * samples; stage s + 1 is the block's cell of stratum s. A job needs the stage before of its own
+ * user block, and of the next one: in the stratum before, that block held the item block of this
+ * cell. So there is no barrier between strata, and a worker that the machine has put aside holds up
+ * no other until its rows are needed. */
 struct epoch {
     struct model *m;
     struct schedule *s;
