@@ -1,5 +1,6 @@
 # Thin: Meson builds, this names what people want. `./run TARGET` does the set-up first.
 BUILD ?= build
+SETUP = $(if $(DUCKDB_DIR),"-Dduckdb_dir=$(DUCKDB_DIR)")
 SANITIZE = -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1
 
 .PHONY: build build-asan test quickstart docs bench-pipeline lint format clean
@@ -11,10 +12,10 @@ build-asan: build-asan/build.ninja
 	@ninja -C build-asan --quiet
 
 $(BUILD)/build.ninja:
-	@meson setup $(BUILD) >/dev/null || { cat $(BUILD)/meson-logs/meson-log.txt; exit 1; }
+	@meson setup $(BUILD) $(SETUP) >/dev/null || { cat $(BUILD)/meson-logs/meson-log.txt; exit 1; }
 
 build-asan/build.ninja:
-	@meson setup build-asan $(SANITIZE) >/dev/null || { cat build-asan/meson-logs/meson-log.txt; exit 1; }
+	@meson setup build-asan $(SETUP) $(SANITIZE) >/dev/null || { cat build-asan/meson-logs/meson-log.txt; exit 1; }
 
 test: build build-asan
 	@.deps/venv/bin/python tests/run.py $(BUILD) build-asan

@@ -26,6 +26,7 @@ static bool evaluate(const struct evaluate_opts *o, const struct report *report,
          store_check(m, o->model_path, &d, o->data_dir, err) &&
          rank_evaluate(m, &d, report->held_out, &report->plan, &r, err);
     if (ok) {
+        report_warn(&r);
         json_open(&json, NULL, '{');
         report_write_json(m, report->held_out, &report->plan, &r, &json);
         json_close(&json, '}');

@@ -1,5 +1,9 @@
 #include "cmd/report.h"
 
+#include "base/log.h"
+
+#include <math.h>
+
 static const char *const part_names[] = {
     [DATASET_TRAIN] = "train", [DATASET_VAL] = "val", [DATASET_TEST] = "test"};
 
@@ -24,6 +28,21 @@ enum cmd_next report_parse(struct report *r, const struct cmd *c, struct opt_set
 unsigned report_parts(enum dataset_part held_out)
 {
     return (2u << held_out) - 1;
+}
+
+const char *report_mean(double mean, char out[static REPORT_MEAN_MAX])
+{
+    snprintf(out, REPORT_MEAN_MAX, isnan(mean) ? "-" : "%.4f", mean);
+    return out;
+}
+
+void report_warn(const struct rank_result *r)
+{
+    if (!r->known.n_users)
+        log_warn(
+            "evaluate.users",
+            "known=0; nobody with held-out rows has any in train, so there is nothing to average; "
+            "preprocess with another --split or --train-ratio");
 }
 
 void report_write_json(const struct model *m, enum dataset_part held_out,
@@ -51,11 +70,12 @@ void report_print(const struct model *m, enum dataset_part held_out, const struc
     fprintf(out, "%-14s %12s %12s\n", "metric", "known users", "all users");
     for (int i = 0; i < plan->n_metrics; i++)
         for (int j = 0; j < plan->n_k; j++) {
-            char name[32];
+            char name[32], known[REPORT_MEAN_MAX], all[REPORT_MEAN_MAX];
             int v = i * plan->n_k + j;
 
             snprintf(name, sizeof name, "%s@%d", plan->metrics[i]->name, plan->k[j]);
-            fprintf(out, "%-14s %12.4f %12.4f\n", name, r->known.value[v], r->all.value[v]);
+            fprintf(out, "%-14s %12s %12s\n", name, report_mean(r->known.value[v], known),
+                    report_mean(r->all.value[v], all));
         }
 }
 
@@ -76,7 +96,10 @@ void report_print_row(const struct model *m, const struct rank_plan *plan,
                       const struct rank_result *r, FILE *out)
 {
     fprintf(out, "%-12s", m->ops->name);
-    for (int v = 0; v < plan->n_metrics * plan->n_k; v++)
-        fprintf(out, " %13.4f", r->known.value[v]);
+    for (int v = 0; v < plan->n_metrics * plan->n_k; v++) {
+        char mean[REPORT_MEAN_MAX];
+
+        fprintf(out, " %13s", report_mean(r->known.value[v], mean));
+    }
     fprintf(out, " %9.2f\n", r->seconds);
 }

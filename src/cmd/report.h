@@ -32,6 +32,13 @@ enum cmd_next report_parse(struct report *r, const struct cmd *c, struct opt_set
 /* Bits for dataset_open: the held-out part and those before it. */
 unsigned report_parts(enum dataset_part held_out);
 
+/* "0.0318", or "-" for a mean over nobody. */
+enum { REPORT_MEAN_MAX = 16 };
+const char *report_mean(double mean, char out[static REPORT_MEAN_MAX]);
+
+/* Warn where no user is known from train: the headline is then empty. */
+void report_warn(const struct rank_result *r);
+
 /* One model's results as members of the object that is open. */
 void report_write_json(const struct model *m, enum dataset_part held_out,
                        const struct rank_plan *plan, const struct rank_result *r,

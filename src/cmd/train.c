@@ -1,5 +1,6 @@
 #include "cmd/cmd.h"
 
+#include "cmd/report.h"
 #include "base/clock.h"
 #include "model/store.h"
 #include "train/loop.h"
@@ -93,9 +94,12 @@ static void print_summary(const struct loop_result *r, const struct model *m, co
     if (last->has_val) {
         printf("val, %d known users:", last->val.known.n_users);
         for (int i = 0; i < r->metrics.n_metrics; i++)
-            for (int j = 0; j < r->metrics.n_k; j++)
-                printf("  %s@%d %.4f", r->metrics.metrics[i]->name, r->metrics.k[j],
-                       last->val.known.value[i * r->metrics.n_k + j]);
+            for (int j = 0; j < r->metrics.n_k; j++) {
+                char mean[REPORT_MEAN_MAX];
+
+                printf("  %s@%d %s", r->metrics.metrics[i]->name, r->metrics.k[j],
+                       report_mean(last->val.known.value[i * r->metrics.n_k + j], mean));
+            }
         printf("\n");
     }
     printf("%s\n", path);

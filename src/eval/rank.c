@@ -154,8 +154,8 @@ static void average(const struct work *w, struct rank_result *out)
         }
     }
     for (int v = 0; v < w->n_values; v++) {
-        out->all.value[v] /= MAX(out->all.n_users, 1);
-        out->known.value[v] /= MAX(out->known.n_users, 1);
+        out->all.value[v] /= out->all.n_users;
+        out->known.value[v] /= out->known.n_users;
     }
 }
 

@@ -25,7 +25,7 @@ struct rank_plan {
 NODISCARD bool rank_plan_parse(struct rank_plan *p, const char *metrics, const char *k,
                                struct err *err);
 
-/* Means over users, metric by metric, k by k: value[m * n_k + j]. */
+/* Means over users, metric by metric, k by k: value[m * n_k + j]; NaN where there is no user. */
 struct rank_means {
     int32_t n_users;
     double value[METRICS_MAX * RANK_KS_MAX];
