@@ -18,7 +18,7 @@ static void fill(float *x, int n, uint64_t key)
 
     rng_init(&r, key);
     for (int k = 0; k < n; k++)
-        x[k] = (float)rng_normal(&r);
+        x[k] = (float)(2 * rng_uniform(&r) - 1);
 }
 
 static double plain_dot(const float *a, const float *b, int dim)

@@ -25,6 +25,7 @@ OWNER = {
     "duckdb.h": "data/duck.c",
     "jansson.h": "base/json.c",
     "yaml.h": "base/yaml.c",
+    "zlib.h": "data/gzip.c",
     "uv.h": "serve/http.c",
     "llhttp.h": "serve/http.c",
 }

@@ -15,11 +15,6 @@ void log_set_level(enum log_level level)
     max_level = (int)level;
 }
 
-enum log_level log_get_level(void)
-{
-    return (enum log_level)max_level;
-}
-
 enum log_level log_level_named(const char *name)
 {
     for (int i = 0; i < ARRAY_LEN(level_names); i++)

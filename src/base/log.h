@@ -13,7 +13,6 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
 /* Lines above `level` are dropped. The start is LOG_INFO. */
 void log_set_level(enum log_level level);
-enum log_level log_get_level(void);
 
 /* "error", "warn", "info" or "debug" to a level; the option table has checked the name. */
 enum log_level log_level_named(const char *name);

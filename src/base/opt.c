@@ -490,15 +490,6 @@ void opt_help(const struct opt_set *s, FILE *out)
     }
 }
 
-bool opt_differs(const struct opt_group *g, const struct opt *o)
-{
-    static const size_t sizes[] = {sizeof(bool),   sizeof(int),      sizeof(int64_t),
-                                   sizeof(double), sizeof(opt_text), sizeof(struct opt_list)};
-
-    return memcmp((const char *)g->values + o->offset, (const char *)g->defaults + o->offset,
-                  sizes[o->kind]) != 0;
-}
-
 static void write_value(const void *v, const struct opt *o, struct json_out *out)
 {
     const struct opt_list *list;

@@ -103,9 +103,6 @@ enum {
 NODISCARD bool opt_parse(struct opt_set *s, const char *const *argv, const char *command,
                          const char *const *commands, unsigned flags, struct err *err);
 
-/* True if the option was set by anything but its default. */
-bool opt_differs(const struct opt_group *g, const struct opt *o);
-
 /* All groups as help text, wrapped at 80 columns. */
 void opt_help(const struct opt_set *s, FILE *out);
 

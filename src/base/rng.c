@@ -1,7 +1,5 @@
 #include "base/rng.h"
 
-#include <math.h>
-
 static uint64_t mix(uint64_t z)
 {
     z += 0x9e3779b97f4a7c15u;
@@ -19,13 +17,6 @@ void rng_init(struct rng *r, uint64_t key)
 {
     for (int i = 0; i < 4; i++)
         r->s[i] = key = mix(key);
-}
-
-double rng_normal(struct rng *r)
-{
-    double u = 1 - rng_uniform(r), v = rng_uniform(r); /* u in (0, 1] */
-
-    return sqrt(-2 * log(u)) * cos(2 * 3.14159265358979323846 * v);
 }
 
 void rng_shuffle(struct rng *r, int32_t *ids, int64_t n)

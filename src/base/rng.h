@@ -42,9 +42,6 @@ static inline double rng_uniform(struct rng *r)
     return (double)(rng_next(r) >> 11) * 0x1p-53;
 }
 
-/* Standard normal, by Box and Muller. */
-double rng_normal(struct rng *r);
-
 /* Fisher-Yates over (n) ids. */
 void rng_shuffle(struct rng *r, int32_t *ids, int64_t n);
 
