@@ -16,9 +16,11 @@
     X(S, int, embedding_dim, 64, 1, 4096, "N", "numbers in the vector of a user or an item")       \
     X(S, double, lr, 0.2, 0, 10, "RATE", "learning rate at the start; it falls to a tenth")        \
     X(S, double, reg, 0.05, 0, 10, "R",                                                            \
-      "L2 penalty on the rows that a step touches: on the user's this; less for dense data")       \
-    X(S, double, reg_positive, 0.2, 0, 100, "F", "on that of the item taken, this times reg")      \
-    X(S, double, reg_negative, 2, 0, 100, "F", "on that of the item not taken, this times reg")    \
+      "L2 penalty on the user's vector at each step; the denser the data, the less")               \
+    X(S, double, reg_positive, 0.2, 0, 100, "F",                                                   \
+      "L2 penalty on the taken item's vector, as a multiple of reg")                               \
+    X(S, double, reg_negative, 2, 0, 100, "F",                                                     \
+      "L2 penalty on the negative's vector, as a multiple of reg")                                 \
     X(S, double, future_negatives, 0.2, 0, 1, "P",                                                 \
       "share kept of negatives that had no row yet when the positive was taken; 1: uniform")
 
