@@ -21,18 +21,12 @@ static void print_help(const struct cmd *c, const struct opt_set *opts)
 
 bool cmd_peek(const struct cmd *c, struct opt_set *opts, const char *const *argv, unsigned flags)
 {
-    struct opt_set look = *opts; /* the groups are the same; what it comes to own is freed here */
     struct common_opts common;
-    struct err ignored = {0};
+    struct err ignored = {0}; /* cmd_parse meets the same fault, and tells it */
 
-    look.owned = NULL;
-    look.n_owned = 0;
-    OPT_ADD(&look, "", common_opts, &common);
-    (void)!opt_parse(&look, argv, c->name, command_names(), flags | OPT_LENIENT, &ignored);
-    for (int i = 0; i < look.n_owned; i++) /* text from a config file must live on */
-        opts->owned = xrealloc(opts->owned, (size_t)opts->n_owned + 1, sizeof *opts->owned),
-        opts->owned[opts->n_owned++] = look.owned[i];
-    free(look.owned);
+    OPT_ADD(opts, "", common_opts, &common);
+    (void)!opt_parse(opts, argv, c->name, command_names(), flags | OPT_LENIENT, &ignored);
+    opts->n--; /* cmd_parse adds them for good */
     return common.help;
 }
 
