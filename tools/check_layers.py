@@ -25,7 +25,9 @@ OWNER = {
     "duckdb.h": "data/duck.c",
     "jansson.h": "base/json.c",
     "yaml.h": "base/yaml.c",
-    "zlib.h": "data/gzip.c",
+    "zlib.h": "data/packed.c",
+    "zstd.h": "data/packed.c",
+    "zstd_errors.h": "data/packed.c",
     "uv.h": "serve/http.c",
     "llhttp.h": "serve/http.c",
 }

@@ -4,7 +4,7 @@
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "base/rng.h"
-#include "data/gzip.h"
+#include "data/packed.h"
 
 #include <math.h>
 

@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "data/columns.h"
-#include "data/gzip.h"
+#include "data/packed.h"
 
 #include <glob.h>
 #include <sys/stat.h>
@@ -109,9 +109,7 @@ static bool look(struct input *in, struct err *err)
         }
         in->skip += text.had_return; /* each ends a line there (read_csv.sql) */
     }
-    if (in->is_gzip && !gzip_check(in->path, NULL, err))
-        return false;
-    return err_set(err, ERR_DATA, "'%s' is empty", in->path);
+    return text_file_end(&text, err) && err_set(err, ERR_DATA, "'%s' is empty", in->path);
 }
 
 /* ---- reading ---- */
@@ -221,18 +219,18 @@ static bool read_csv(struct input *in, struct duck *d, const column_names given,
 static bool read_file(struct input *in, struct duck *d, const char *work_dir,
                       const column_names given, struct err *err)
 {
-    AUTO(gzip_watch) whole = {0};
+    AUTO(packed_watch) whole = {0};
     struct err damage;
     bool ok;
 
-    if (in->is_gzip && !gzip_watch_start(&whole, in->path, err))
+    if (in->is_gzip && !packed_watch_start(&whole, in->path, err))
         return false;
     duck_progress(d, "read", "bytes", file_size(in->path));
     ok = in->is_jsonl ? read_jsonl(in, d, work_dir, given, err) : read_csv(in, d, given, err);
     duck_progress(d, NULL, NULL, 0);
     if (!ok && err->kind == ERR_INTERRUPTED)
         return false;
-    if (!gzip_watch_end(&whole, &damage)) { /* says it better than a failed reading */
+    if (!packed_watch_end(&whole, &damage)) { /* says it better than a failed reading */
         *err = damage;
         return false;
     }
