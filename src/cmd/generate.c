@@ -6,7 +6,7 @@
 #include "data/generate.h"
 
 #define GENERATE_OPTIONS(X, S)                                                                     \
-    X(S, opt_text, output, NULL, 1, 0, "FILE", "where they go; .gz: packed; - is stdout")          \
+    X(S, opt_text, output, NULL, 1, 0, "FILE", "where they go; .gz or .zst: packed; - is stdout")  \
     X(S, int, users, 20000, 1, 1000000000, "N", "users, at most")                                  \
     X(S, int, items, 5000, 1, 1000000000, "N", "items, at most")                                   \
     X(S, int64_t, reviews, 200000, 1, 1e12, "N", "reviews, exactly")                               \

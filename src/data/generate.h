@@ -13,7 +13,7 @@
 #include "base/err.h"
 
 struct generate_options {
-    const char *output; /* .gz: packed; "-": stdout */
+    const char *output; /* .gz or .zst: packed; "-": stdout */
     int32_t n_users, n_items;
     int64_t n_reviews;
     uint64_t seed;

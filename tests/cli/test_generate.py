@@ -4,6 +4,7 @@ import gzip
 import json
 from collections import Counter
 
+import pyarrow
 import pytest
 
 SIZE = ("--users", 200, "--items", 80, "--reviews", 5000)
@@ -27,7 +28,8 @@ def records(generate):
 
 def test_the_same_seed_gives_the_same_bytes(generate):
     assert generate("a.jsonl", "--seed", 5) == generate("b.jsonl", "--seed", 5)
-    assert generate("a.jsonl.gz", "--seed", 5) == generate("b.jsonl.gz", "--seed", 5)
+    for name in ("jsonl.gz", "jsonl.zst"):
+        assert generate(f"a.{name}", "--seed", 5) == generate(f"b.{name}", "--seed", 5)
 
 
 def test_another_seed_gives_other_reviews(generate):
@@ -36,6 +38,13 @@ def test_another_seed_gives_other_reviews(generate):
 
 def test_a_gz_holds_what_the_plain_file_holds(generate):
     assert gzip.decompress(generate("a.jsonl.gz", "--seed", 5)) == generate("a.jsonl", "--seed", 5)
+
+
+def test_a_zst_holds_what_the_plain_file_holds(generate):
+    packed = generate("a.jsonl.zst", "--seed", 5)
+    plain = generate("a.jsonl", "--seed", 5)
+    assert len(packed) < len(plain) / 2
+    assert pyarrow.CompressedInputStream(pyarrow.py_buffer(packed), "zstd").read() == plain
 
 
 def test_there_are_as_many_lines_as_asked_for(generate):
