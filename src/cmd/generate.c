@@ -10,7 +10,8 @@
     X(S, int, users, 20000, 1, 1000000000, "N", "users, at most")                                  \
     X(S, int, items, 5000, 1, 1000000000, "N", "items, at most")                                   \
     X(S, int64_t, reviews, 200000, 1, 1e12, "N", "reviews, exactly")                               \
-    X(S, int64_t, seed, 1, 0, 9e15, "N", "other seeds give other reviews")
+    X(S, int64_t, seed, 1, 0, 9e15, "N", "other seeds give other reviews")                         \
+    X(S, int, threads, 0, 0, 1024, "N", "0: all cores")
 
 OPT_DEFINE(generate_opts, GENERATE_OPTIONS);
 
@@ -36,7 +37,8 @@ static bool generate_run(const char *const *argv, struct err *err)
     next = cmd_parse(&cmd_generate, &set, argv, 0, err);
     if (next != CMD_GO)
         return next == CMD_DONE;
-    o = (struct generate_options){v.output, v.users, v.items, v.reviews, (uint64_t)v.seed};
+    o = (struct generate_options){v.output,  v.users,          v.items,
+                                  v.reviews, (uint64_t)v.seed, v.threads};
     if (!make_folder(v.output, err) || !generate(&o, err))
         return false;
     log_info("generate.done", "output=%s reviews=%lld seconds=%.2f", v.output, (long long)v.reviews,
@@ -51,6 +53,6 @@ const struct cmd cmd_generate = {
         "Writes reviews in the form of Amazon Reviews 2023 from which something can be learned: "
         "users\n"
         "have tastes, a few items are popular, and items appear and fade. The same seed gives the\n"
-        "same bytes.",
+        "same bytes, on any number of threads.",
     .run = generate_run,
 };

@@ -6,7 +6,8 @@
  * and what is popular over all tells little. Each user is active for a stretch of the five years,
  * and writes five reviews or more, by a power law too.
  *
- * All that a user does depends on the seed and the user alone. */
+ * All that a user does depends on the seed and the user alone, and what is taken doesn't depend on
+ * what is written about it. Lines are about as long as real ones: 500 bytes on the average. */
 #ifndef KINDRED_GENERATE_H
 #define KINDRED_GENERATE_H
 
@@ -17,11 +18,14 @@ struct generate_options {
     int32_t n_users, n_items;
     int64_t n_reviews;
     uint64_t seed;
+    int threads; /* 0: all cores */
 };
 
 /* Write n_reviews lines in the form of Amazon Reviews 2023, user by user and in order of time for
- * each; whole or not at all. The same options give the same bytes. With fewer than five reviews a
- * user some have less; a user repeats an item only when it's hard to find another. */
+ * each; whole or not at all. The same options give the same bytes on any number of threads. With
+ * fewer than five reviews a user some have less; a user repeats an item only when it's hard to find
+ * another. Memory: 8 bytes an item and some MB a thread, whatever the numbers of users and reviews.
+ * ERR_IO, ERR_INTERRUPTED. */
 NODISCARD bool generate(const struct generate_options *o, struct err *err);
 
 #endif

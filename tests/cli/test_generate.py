@@ -2,6 +2,10 @@
 
 import gzip
 import json
+import os
+import signal
+import subprocess
+import time
 from collections import Counter
 
 import pyarrow
@@ -30,6 +34,17 @@ def test_the_same_seed_gives_the_same_bytes(generate):
     assert generate("a.jsonl", "--seed", 5) == generate("b.jsonl", "--seed", 5)
     for name in ("jsonl.gz", "jsonl.zst"):
         assert generate(f"a.{name}", "--seed", 5) == generate(f"b.{name}", "--seed", 5)
+
+
+@pytest.mark.parametrize("name", ["reviews.jsonl", "reviews.jsonl.gz"])
+def test_the_threads_make_no_difference(generate, name):
+    first, *others = (generate(f"{threads}-{name}", "--threads", threads) for threads in (1, 2, 4))
+    assert all(other == first for other in others)
+
+
+def test_stdout_gets_what_the_file_holds(kindred, generate):
+    printed = kindred.ok("generate", "--output", "-", *SIZE, "--quiet")
+    assert printed.encode() == generate("a.jsonl")
 
 
 def test_another_seed_gives_other_reviews(generate):
@@ -75,6 +90,55 @@ def test_items_appear_and_fade(records):
     records.sort(key=lambda record: record["timestamp"])
     first, last = ({r["parent_asin"]: None for r in part} for part in (records[:1000], records[-1000:]))
     assert first.keys() - last.keys() and last.keys() - first.keys()
+
+
+def test_one_of_25_texts_is_in_quotation_marks(records):
+    quoted = sum(r["text"].startswith('"') and r["text"].endswith('"') for r in records)
+    assert 0.03 < quoted / len(records) < 0.05
+
+
+def peak_mb(process):
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_maxrss / 1024
+
+
+def test_memory_does_not_grow_with_what_one_user_writes(kindred):
+    peaks = [peak_mb(kindred.popen("generate", "--output", "-", "--users", 1, "--items", 1000, "--reviews", n,
+                                   "--threads", 2, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+             for n in (20_000, 120_000)]  # 10 and 60 MB
+    assert peaks[1] < peaks[0] + 5
+
+
+def test_a_reader_that_leaves_ends_it_quietly(kindred):
+    with kindred.popen("generate", "--output", "-", "--reviews", 10**9, "--quiet", stdout=subprocess.PIPE,
+                       stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline().startswith(b"{")
+        process.stdout.close()
+        assert process.wait(60) == -signal.SIGPIPE
+        assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_interrupted_run_leaves_no_file(kindred, tmp_path, threads):
+    with kindred.popen("generate", "--output", tmp_path / "a.jsonl", "--reviews", 10**9, "--threads", threads,
+                       "--quiet", stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not any(path.stat().st_size for path in tmp_path.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert process.stderr.read() == "kindred generate: interrupted\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here: skipped a test on a full disk")
+def test_a_full_disk_is_an_error(kindred):
+    with open("/dev/full", "w") as full, kindred.popen(
+            "generate", "--output", "-", *SIZE, "--quiet", stdout=full, stderr=subprocess.PIPE, text=True) as process:
+        assert process.wait(60) == 1
+        assert process.stderr.read().startswith("kindred generate: cannot write 'stdout': ")
 
 
 def test_an_output_that_cannot_be_written_is_an_error(kindred, tmp_path):
