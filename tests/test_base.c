@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/rng.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <sys/stat.h>
 
@@ -35,6 +36,25 @@ static void a_file_that_cannot_be_made_is_named(void **)
     assert_false(file_write("/nonexistent/dir/file", "x", 1, &err));
     assert_int_equal(err.kind, ERR_IO);
     assert_contains(err.msg, "/nonexistent/dir/file");
+}
+
+static void a_pipe_is_written_and_stays_one(void **)
+{
+    AUTO_FREE char *path = temp_path("pipe");
+    struct err err = {0};
+    char got[4];
+    struct stat st;
+    int fd;
+
+    assert_int_equal(mkfifo(path, 0600), 0);
+    fd = open(path, O_RDWR | O_NONBLOCK);
+    assert_ok(file_write(path, "text", 4, &err), err);
+    assert_int_equal(read(fd, got, 4), 4);
+    assert_memory_equal(got, "text", 4);
+    assert_int_equal(stat(path, &st), 0);
+    assert_true(S_ISFIFO(st.st_mode));
+    close(fd);
+    remove(path);
 }
 
 static void a_full_disk_is_an_error(void **)
@@ -203,6 +223,7 @@ static void a_shuffle_is_a_permutation(void **)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_pipe_is_written_and_stays_one),
         cmocka_unit_test(a_file_appears_whole_or_not_at_all),
         cmocka_unit_test(a_file_that_cannot_be_made_is_named),
         cmocka_unit_test(a_full_disk_is_an_error),

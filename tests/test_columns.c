@@ -21,6 +21,8 @@ static const struct {
     {"\"user,item,time", {0}, 3, {0, 2, 3, 0}},
     {"", {0}, 1, {0, 0, 0, 0}},
     {"user_id,item_id,time,", {0}, 4, {1, 2, 3, 0}},
+    {"user_id::item_id::timestamp", {0}, 3, {1, 2, 3, 0}},
+    {"user|item|stars|time", {NULL, NULL, NULL, "stars"}, 4, {1, 2, 4, 3}},
 };
 
 static void columns_of_a_csv_are_found_by_name(void **)
@@ -45,13 +47,13 @@ static void what_is_lacking_is_said_with_what_there_is(void **)
     struct err err = {0};
 
     csv_header_parse(&h, "user_id,what,time", none);
-    assert_false(csv_header_check(&h, none, &err));
+    assert_false(csv_header_check(&h, none, true, &err));
     assert_contains(err.msg, "item");
     assert_contains(err.msg, "product");
     assert_contains(err.msg, "user_id, what, time");
     assert_contains(err.msg, "--item-column");
     csv_header_parse(&other, "user_id,item,time", when);
-    assert_false(csv_header_check(&other, when, &err));
+    assert_false(csv_header_check(&other, when, true, &err));
     assert_contains(err.msg, "'when'");
     assert_contains(err.msg, "--time-column");
     assert_int_equal(err.kind, ERR_DATA);
@@ -74,10 +76,45 @@ static void names_of_jsonl_give_way_to_the_one_given(void **)
     assert_contains(err.msg, "time");
 }
 
+static const struct {
+    const char *columns, *line, *delimiter, *wrong; /* wrong NULL: fine */
+    int at[COLUMNS];
+} given[] = {
+    {"user,item,rating,time", "1::1193::5::978300760", "::", NULL, {1, 2, 4, 3}},
+    {"item,user,rating,time", "B0001,A1,5.0,1400000000", ",", NULL, {2, 1, 4, 3}},
+    {"user,item,-,time", "1 2 3 4", " ", NULL, {1, 2, 4, 0}},
+    {"user,item", "a b\tc", "\t", NULL, {1, 2, 0, 0}},
+    {"user,item,rating", "1|2|3", "|", NULL, {1, 2, 0, 3}},
+    {"user,item,time", "1,2", "", "3 fields", {0}},
+    {"user,time", "1,2", "", "item", {0}},
+    {"user,item,user", "1,2,3", "", "twice", {0}},
+    {"user,item,when", "1,2,3", "", "'when'", {0}},
+    {"user,,item", "1,2,3", "", "''", {0}},
+};
+
+static void columns_without_a_header_are_as_given(void **)
+{
+    for (int i = 0; i < ARRAY_LEN(given); i++) {
+        AUTO(csv_header) h = {0};
+        struct err err = {0};
+        bool ok = csv_header_given(&h, given[i].columns, given[i].line, &err);
+
+        assert_int_equal(ok, !given[i].wrong);
+        if (!ok) {
+            assert_contains(err.msg, given[i].wrong);
+            continue;
+        }
+        assert_string_equal(h.delimiter, given[i].delimiter);
+        for (int c = 0; c < COLUMNS; c++)
+            assert_int_equal(h.at[c], given[i].at[c]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(columns_of_a_csv_are_found_by_name),
+        cmocka_unit_test(columns_without_a_header_are_as_given),
         cmocka_unit_test(what_is_lacking_is_said_with_what_there_is),
         cmocka_unit_test(names_of_jsonl_give_way_to_the_one_given),
     };

@@ -4,6 +4,8 @@
 #include "base/file.h"
 #include "data/preprocess.h"
 
+#include <math.h>
+
 static char *folder, *input;
 
 /* Three users, of which "a" has a row before and after those of equal times; ids sort bytewise. */
@@ -21,15 +23,17 @@ static bool run(struct preprocess_stats *s, struct err *err)
 {
     const char *files[] = {input};
     struct preprocess_options o = {
-        .in = {.input = files, .n_input = 1, .max_bad_lines = -1},
+        .in = {.files = {{files, 1}},
+               .form = {.format = "auto", .has_times = true},
+               .min_rating = NAN,
+               .max_bad_lines = -1},
         .output_dir = folder,
         .min_user = 1,
         .min_item = 1,
-        .split = split_named("leave-one-out"),
+        .split = {.split = split_named("leave-one-out")},
     };
-    AUTO(json_out) json = {0};
 
-    return preprocess(&o, s, &json, err);
+    return preprocess(&o, s, NULL, err);
 }
 
 static int set_up(void **)
@@ -57,8 +61,9 @@ static void every_line_is_accounted_for(void **)
     struct err err = {0};
 
     assert_ok(run(&s, &err), err);
-    assert_int_equal(s.in.lines_read, 8);
-    assert_int_equal(s.in.bad_lines, 1);
+    assert_int_equal(ingest_lines(&s.in), 8);
+    assert_int_equal(s.in.n[FATE_MALFORMED], 1);
+    assert_int_equal(ingest_bad_lines(&s.in), 1);
     assert_int_equal(s.n_repeated, 1);
     assert_int_equal(s.n_kept, 6);
     assert_int_equal(s.n_part[DATASET_TRAIN], 4);

@@ -4,7 +4,7 @@
 
 #include "data/split.h"
 
-/* A table like that of rows_to_table: users of 1 to 40 rows, in order of time, many of them equal.
+/* A table like that of kept_to_tables: users of 1 to 40 rows, in order of time, many of them equal.
  */
 static void make_kept(struct duck *d)
 {
@@ -18,7 +18,10 @@ static void make_kept(struct duck *d)
                   "        CAST(NULL AS FLOAT) AS rating"
                   " FROM range(500) t(u), range(40) s(i) WHERE i <= u % 40"
                   " ORDER BY u, timestamp, i;"
-                  "CREATE VIEW kept AS SELECT *, rowid AS n FROM kept_in_order",
+                  /* `given`: a user's thirds */
+                  "CREATE VIEW kept AS SELECT *, rowid AS n,"
+                  " CAST((row_number() OVER (PARTITION BY user_idx ORDER BY rowid) - 1) * 3 //"
+                  "      (user_idx % 40 + 1) AS INTEGER) AS given FROM kept_in_order",
                   &err),
         err);
 }
@@ -38,9 +41,7 @@ static void label(struct duck *d, const struct split *s, double train_ratio, dou
 
     assert_ok(duck_open(d, NULL, &err), err);
     make_kept(d);
-    assert_ok(
-        split_label(s, d, number(d, "SELECT count(*) FROM kept"), train_ratio, val_ratio, &err),
-        err);
+    assert_ok(split_label(&(struct split_options){s, train_ratio, val_ratio, 1}, d, &err), err);
 }
 
 static void every_row_is_in_one_part_by_each_split(void **)
@@ -126,6 +127,63 @@ static void leave_one_out_takes_the_last_two_of_those_with_three(void **)
         0);
 }
 
+/* But for leave-one-out, whose parts are single rows, and parts that were given. */
+static void rows_of_one_time_are_never_apart(void **)
+{
+    for (const struct split *s = splits; s->name; s++) {
+        AUTO(duck) d = {0};
+
+        if (!s->has_ratios)
+            continue;
+        label(&d, s, 0.7, 0.15);
+        assert_int_equal(number(&d,
+                                "SELECT count(*) FROM (SELECT user_idx, timestamp FROM labelled "
+                                "GROUP BY ALL HAVING count(DISTINCT part) > 1)"),
+                         0);
+    }
+}
+
+/* As the comment in split_ratio.sql says it, by a window function. */
+static void ratio_cuts_each_user_by_itself(void **)
+{
+    AUTO(duck) d = {0};
+
+    label(&d, split_named("ratio"), 0.7, 0.15);
+    assert_int_equal(
+        number(&d,
+               "SELECT count(*) FROM (SELECT *,"
+               "  first_value(timestamp) OVER u AS first,"
+               "  nth_value(timestamp, CAST(floor(m * 0.7) AS BIGINT) + 1) OVER u AS cut1,"
+               "  nth_value(timestamp, CAST(floor(m * (0.7::DOUBLE + 0.15::DOUBLE)) AS BIGINT) + 1)"
+               "      OVER u AS cut2"
+               "  FROM (SELECT *, count(*) OVER (PARTITION BY user_idx) AS m FROM labelled)"
+               "  WINDOW u AS (PARTITION BY user_idx ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING"
+               "               AND UNBOUNDED FOLLOWING))"
+               "WHERE part <> CASE WHEN timestamp < cut1 OR timestamp = first THEN 'train'"
+               "                   WHEN timestamp < cut2 THEN 'val' ELSE 'test' END"),
+        0);
+}
+
+static void the_seed_alone_decides_a_random_split(void **)
+{
+    const char *hash = "SELECT CAST(sum(hash(n, part) % 1000000007) AS BIGINT) FROM labelled";
+    int64_t found[3];
+
+    for (int i = 0; i < 3; i++) {
+        AUTO(duck) d = {0};
+        struct err err = {0};
+
+        assert_ok(duck_open(&d, NULL, &err), err);
+        make_kept(&d);
+        assert_ok(
+            split_label(&(struct split_options){split_named("random"), 0.7, 0.15, i / 2}, &d, &err),
+            err);
+        found[i] = number(&d, hash);
+    }
+    assert_int_equal(found[0], found[1]);
+    assert_int_not_equal(found[0], found[2]);
+}
+
 static void nothing_to_train_on_is_an_error(void **)
 {
     AUTO(duck) d = {0};
@@ -135,10 +193,11 @@ static void nothing_to_train_on_is_an_error(void **)
     assert_ok(duck_exec(&d,
                         "CREATE TABLE kept AS SELECT CAST(0 AS INTEGER) AS user_idx,"
                         " CAST(range AS INTEGER) AS item_idx, CAST(5 AS BIGINT) AS timestamp,"
-                        " CAST(1 AS FLOAT) AS rating, range AS n FROM range(10)",
+                        " CAST(1 AS FLOAT) AS rating, 0 AS given, range AS n FROM range(10)",
                         &err),
               err);
-    assert_false(split_label(split_named("temporal"), &d, 10, 0.7, 0.15, &err));
+    assert_false(
+        split_label(&(struct split_options){split_named("temporal"), 0.7, 0.15, 1}, &d, &err));
     assert_int_equal(err.kind, ERR_DATA);
     assert_contains(err.msg, "--train-ratio");
 }
@@ -151,6 +210,9 @@ int main(void)
         cmocka_unit_test(ratios_matter_where_the_table_says_so),
         cmocka_unit_test(the_temporal_cuts_are_the_same_for_all),
         cmocka_unit_test(leave_one_out_takes_the_last_two_of_those_with_three),
+        cmocka_unit_test(rows_of_one_time_are_never_apart),
+        cmocka_unit_test(ratio_cuts_each_user_by_itself),
+        cmocka_unit_test(the_seed_alone_decides_a_random_split),
         cmocka_unit_test(nothing_to_train_on_is_an_error),
     };
 

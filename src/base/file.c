@@ -3,11 +3,22 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
+#include <limits.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- writing ---- */
+
+/* A device or a pipe: nothing to put another file in place of. */
+static bool is_special(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
 
 bool outfile_open(struct outfile *o, const char *path, struct err *err)
 {
@@ -16,8 +27,9 @@ bool outfile_open(struct outfile *o, const char *path, struct err *err)
         return true;
     }
     o->path = xstrdup(path);
-    o->tmp = xasprintf("%s.tmp-%ld", path, (long)getpid());
-    o->f = fopen(o->tmp, "wb");
+    if (!is_special(path))
+        o->tmp = xasprintf("%s.tmp-%ld", path, (long)getpid());
+    o->f = fopen(o->tmp ? o->tmp : path, "wb");
     return o->f ? true : err_errno(err, "create", path);
 }
 
@@ -44,8 +56,8 @@ bool outfile_commit(struct outfile *o, struct err *err)
 {
     bool ok = fflush(o->f) == 0;
 
-    if (!o->path)
-        return ok ? true : err_errno(err, "write", "stdout");
+    if (!o->tmp)
+        return ok ? true : err_errno(err, "write", shown_path(o));
     ok = ok && fsync(fileno(o->f)) == 0;
     ok = fclose(o->f) == 0 && ok;
     o->f = NULL;
@@ -168,6 +180,18 @@ bool dir_create(const char *path, struct err *err)
     return true;
 }
 
+bool file_is_stale(const char *name, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    char *end;
+    long pid;
+
+    if (strncmp(name, prefix, n) || name[n] < '1' || name[n] > '9')
+        return false;
+    pid = strtol(name + n, &end, 10);
+    return !*end && pid <= INT_MAX && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+}
+
 void dir_remove(const char *path)
 {
     DIR *d = opendir(path);
@@ -191,6 +215,23 @@ bool dir_sync(const char *path, struct err *err)
         err_errno(err, "write", path);
     if (fd >= 0)
         close(fd);
+    return ok;
+}
+
+/* ---- names ---- */
+
+bool glob_each(const char *pattern, path_fn *f, void *context, struct err *err)
+{
+    glob_t found = {0};
+    bool ok = true;
+
+    if (file_exists(pattern) || !strpbrk(pattern, "*?["))
+        return f(context, pattern, err);
+    if (glob(pattern, 0, NULL, &found) != 0)
+        return err_set(err, ERR_IO, "no file matches '%s'", pattern);
+    for (size_t i = 0; ok && i < found.gl_pathc; i++)
+        ok = f(context, found.gl_pathv[i], err);
+    globfree(&found);
     return ok;
 }
 

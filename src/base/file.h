@@ -6,7 +6,8 @@
 #include "base/err.h"
 
 /* A file being written: to PATH.tmp-PID first, then flushed to disk and renamed to PATH by commit.
- * Released without commit, nothing is left. The path "-" is stdout. */
+ * Released without commit, nothing is left. The path "-" is stdout; a device or a pipe is written
+ * as it is, and has no tmp. */
 struct outfile {
     FILE *f;
     char *path, *tmp;
@@ -38,11 +39,20 @@ int64_t file_size(const char *path); /* bytes; -1 when there is none */
 NODISCARD bool dir_create(const char *path,
                           struct err *err); /* with its parents; an existing one is fine */
 
+/* "PREFIXpid", and that process is gone. */
+bool file_is_stale(const char *name, const char *prefix);
+
 /* Remove a folder with the files in it (it has no folders of its own); errors are ignored. */
 void dir_remove(const char *path);
 
 /* Write a folder's content to disk before it's renamed. */
 NODISCARD bool dir_sync(const char *path, struct err *err);
+
+/* Call f for the file of that name, or for what the glob matches, sorted by name, until it returns
+ * false. ERR_IO where a glob matches none; whether the file of a plain name is there is f's to say.
+ */
+typedef bool path_fn(void *context, const char *path, struct err *err);
+NODISCARD bool glob_each(const char *pattern, path_fn *f, void *context, struct err *err);
 
 /* "dir/name", to be freed. */
 char *path_join(const char *dir, const char *name);

@@ -420,7 +420,8 @@ static void put_default(const struct opt_group *g, const struct opt *o, char *ou
         snprintf(out, size, " (default %lld)", (long long)*(const int64_t *)v);
         break;
     case OPT_REAL:
-        snprintf(out, size, " (default %g)", *(const double *)v);
+        if (!isnan(*(const double *)v)) /* NAN: none */
+            snprintf(out, size, " (default %g)", *(const double *)v);
         break;
     case OPT_TEXT:
         text = *(const opt_text *)v;

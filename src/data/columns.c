@@ -16,47 +16,67 @@ static const struct {
                      {"item", "product", "=parent_asin", "=asin"}},
     [COLUMN_TIME] = {"time",
                      "--time-column",
-                     {"timestamp", "unixReviewTime", "time"},
+                     {"timestamp", "unixReviewTime", "time", "reviewTime", "date"},
                      {"time", "date", "unix"}},
-    [COLUMN_RATING] = {"rating", NULL, {"rating", "overall"}, {"rating", "overall", "score"}},
+    [COLUMN_RATING] = {"rating",
+                       "--rating-column",
+                       {"rating", "overall"},
+                       {"rating", "overall", "score"}},
 };
 
-/* "a, b, c" of at most a dozen names. */
+/* "a, b, c" of at most a dozen names; a long one is cut, between two characters. */
 static void put_name(struct buf *b, const char *name, int i)
 {
-    enum { SHOWN = 12 };
+    enum { SHOWN = 12, SHOWN_BYTES = 40 };
+    size_t n = strnlen(name, SHOWN_BYTES);
 
+    while (n > 0 && name[n] && (name[n] & 0xc0) == 0x80)
+        n--;
     if (i < SHOWN)
-        buf_printf(b, "%s%.40s", i ? ", " : "", name);
+        buf_printf(b, "%s%.*s", i ? ", " : "", (int)n, name);
     else if (i == SHOWN)
         buf_puts(b, ", ...");
 }
 
-/* ---- CSV ---- */
+/* ---- tables ---- */
 
-/* The most frequent; of equals the first in this order. */
-static char delimiter_of(const char *line)
+static const char *const delimiters[] = {"\t", ",", ";", "::", "|", " "};
+enum { N_FOR_HEADERS = ARRAY_LEN(delimiters) - 1 }; /* names have spaces in them */
+
+static int count(const char *line, const char *what)
 {
-    static const char candidates[] = "\t,;";
+    int n = 0;
+
+    for (const char *at = line; (at = strstr(at, what)); at += strlen(what))
+        n++;
+    return n;
+}
+
+static void set_delimiter(struct csv_header *h, const char *delimiter)
+{
+    memcpy(h->delimiter, delimiter, strlen(delimiter) + 1);
+}
+
+/* The most frequent; of equals the first in the order above. */
+static const char *delimiter_of(const char *line)
+{
     int best = 0, most = -1;
 
-    for (int i = 0; candidates[i]; i++) {
-        int n = 0;
+    for (int i = 0; i < N_FOR_HEADERS; i++) {
+        int n = count(line, delimiters[i]);
 
-        for (const char *c = line; *c; c++)
-            n += *c == candidates[i];
         if (n > most) {
             most = n;
             best = i;
         }
     }
-    return candidates[best];
+    return delimiters[best];
 }
 
 /* One name up to the delimiter, quoted or not; returns where it ends. */
-static const char *take_name(const char *s, char delimiter, struct buf *name)
+static const char *take_name(const char *s, const char *delimiter, struct buf *name)
 {
-    const char *end = strchr(s, delimiter), *closing;
+    const char *end = strstr(s, delimiter), *closing;
 
     if (*s == '"') {
         for (closing = s + 1; *closing; closing++) {
@@ -66,7 +86,7 @@ static const char *take_name(const char *s, char delimiter, struct buf *name)
                 closing++;
             buf_putc(name, *closing);
         }
-        if (*closing == '"' && (closing[1] == delimiter || !closing[1]))
+        if (*closing == '"' && (!closing[1] || !strncmp(closing + 1, delimiter, strlen(delimiter))))
             return closing + 1;
         buf_clear(name); /* a stray quote */
     }
@@ -97,53 +117,115 @@ static int find_column(const struct csv_header *h, enum column c, const char *gi
     return 0;
 }
 
-void csv_header_parse(struct csv_header *h, const char *line, const column_names given)
+void csv_header_add(struct csv_header *h, const char *name)
 {
-    h->delimiter = delimiter_of(line);
-    for (;;) {
-        AUTO(buf) name = {0};
+    h->names = xrealloc(h->names, (size_t)h->n + 1, sizeof *h->names);
+    h->names[h->n++] = xstrdup(name);
+}
 
-        line = take_name(line, h->delimiter, &name);
-        h->names = xrealloc(h->names, (size_t)h->n + 1, sizeof *h->names);
-        h->names[h->n++] = xstrdup(buf_str(&name));
-        if (!*line)
-            break;
-        line++;
-    }
+void csv_header_find(struct csv_header *h, const column_names given)
+{
     for (int c = 0; c < COLUMNS; c++)
         h->at[c] = find_column(h, (enum column)c, given[c]);
 }
 
+void csv_header_parse(struct csv_header *h, const char *line, const column_names given)
+{
+    set_delimiter(h, delimiter_of(line));
+    for (;; line += strlen(h->delimiter)) {
+        AUTO(buf) name = {0};
+
+        line = take_name(line, h->delimiter, &name);
+        csv_header_add(h, buf_str(&name));
+        if (!*line)
+            break;
+    }
+    csv_header_find(h, given);
+}
+
+/* One word of --columns, at place `at`. */
+static bool add_given(struct csv_header *h, const char *word, size_t n, int at, struct err *err)
+{
+    if (n == 1 && *word == '-')
+        return true;
+    for (int c = 0; c < COLUMNS; c++) {
+        if (strlen(columns[c].what) != n || strncmp(columns[c].what, word, n))
+            continue;
+        if (h->at[c])
+            return err_set(err, ERR_USAGE, "--columns names the %s twice", columns[c].what);
+        h->at[c] = at;
+        return true;
+    }
+    return err_set(err, ERR_USAGE,
+                   "--columns: '%.*s' is none of user, item, rating, time and - (a column of no "
+                   "interest)",
+                   (int)n, word);
+}
+
+bool csv_header_given(struct csv_header *h, const char *spec, const char *first_line,
+                      struct err *err)
+{
+    for (const char *word = spec;; word++) {
+        size_t n = strcspn(word, ",");
+
+        if (!add_given(h, word, n, ++h->n, err))
+            return false;
+        word += n;
+        if (!*word)
+            break;
+    }
+    if (!h->at[COLUMN_USER] || !h->at[COLUMN_ITEM])
+        return err_set(err, ERR_USAGE, "--columns '%s' must name user and item", spec);
+    for (int i = 0; i < ARRAY_LEN(delimiters); i++)
+        if (count(first_line, delimiters[i]) == h->n - 1) {
+            set_delimiter(h, delimiters[i]);
+            return true;
+        }
+    return err_set(err, ERR_DATA, "the first line hasn't the %d fields of --columns %s: %.80s",
+                   h->n, spec, first_line);
+}
+
 void csv_header_release(struct csv_header *h)
 {
-    for (int i = 0; i < h->n; i++)
+    for (int i = 0; h->names && i < h->n; i++)
         free(h->names[i]);
     free(h->names);
     *h = (struct csv_header){0};
 }
 
-bool csv_header_check(const struct csv_header *h, const column_names given, struct err *err)
+/* "item..., product..., asin" */
+static void put_wanted(struct buf *b, enum column c)
+{
+    for (int w = 0; w < JSONL_NAMES_MAX && columns[c].csv[w]; w++) {
+        const char *name = columns[c].csv[w];
+
+        buf_printf(b, "%s%s%s", w ? ", " : "", name + (*name == '='), *name == '=' ? "" : "...");
+    }
+}
+
+bool csv_header_check(const struct csv_header *h, const column_names given, bool needs_time,
+                      struct err *err)
 {
     AUTO(buf) has = {0};
     AUTO(buf) want = {0};
 
-    for (int i = 0; i < h->n; i++)
+    for (int i = 0; h->names && i < h->n; i++)
         put_name(&has, h->names[i], i);
     for (int c = 0; c < COLUMNS; c++) {
-        if (h->at[c] || !columns[c].option)
+        bool needed = c == COLUMN_TIME ? needs_time : c != COLUMN_RATING;
+
+        if (h->at[c] || (!needed && !given[c]))
             continue;
         if (given[c])
             return err_set(err, ERR_DATA, "no column '%s' (%s); the header has: %s", given[c],
                            columns[c].option, buf_str(&has));
-        for (int w = 0; w < JSONL_NAMES_MAX && columns[c].csv[w]; w++) {
-            const char *name = columns[c].csv[w];
-
-            buf_printf(&want, "%s%s%s", w ? ", " : "", name + (*name == '='),
-                       *name == '=' ? "" : "...");
-        }
+        put_wanted(&want, (enum column)c);
         return err_set(err, ERR_DATA,
-                       "no column for the %s: looked for %s; the header has: %s; name it by %s",
-                       columns[c].what, buf_str(&want), buf_str(&has), columns[c].option);
+                       "no column for the %s: looked for %s; the header has: %s; name it by %s, or "
+                       "%s",
+                       columns[c].what, buf_str(&want), buf_str(&has), columns[c].option,
+                       c == COLUMN_TIME ? "say --no-times where there are none"
+                                        : "all of them by --columns where there is no header");
     }
     return true;
 }

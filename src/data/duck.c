@@ -122,15 +122,25 @@ static bool open_database(struct duck_state *s, int threads, struct err *err)
     return ok;
 }
 
-void duck_put_quoted(struct buf *b, const char *text)
+static void put_between(struct buf *b, const char *text, char mark)
 {
-    buf_putc(b, '\'');
+    buf_putc(b, mark);
     for (; *text; text++) {
-        if (*text == '\'')
-            buf_putc(b, '\'');
+        if (*text == mark)
+            buf_putc(b, mark);
         buf_putc(b, *text);
     }
-    buf_putc(b, '\'');
+    buf_putc(b, mark);
+}
+
+void duck_put_quoted(struct buf *b, const char *text)
+{
+    put_between(b, text, '\'');
+}
+
+void duck_put_name(struct buf *b, const char *name)
+{
+    put_between(b, name, '"');
 }
 
 static bool set_limits(struct duck *d, const struct duck_options *o, struct err *err)
@@ -141,6 +151,8 @@ static bool set_limits(struct duck *d, const struct duck_options *o, struct err 
                    "SET enable_caching_operators = false;" /* they let small blocks fall behind */
                    "SET disabled_optimizers = 'join_order,build_side_probe_side';"
                    "SET enable_progress_bar = true; SET enable_progress_bar_print = false;"
+                   "SET streaming_buffer_size = '32MB';" /* less, and one thread alone works */
+                   "SET TimeZone = 'UTC';"
                    "SET temp_directory = ");
     duck_put_quoted(&sql, o->spill_dir ? o->spill_dir : "");
     if (!duck_exec(d, buf_str(&sql), err))
@@ -228,13 +240,18 @@ bool duck_exec(struct duck *d, const char *sql, struct err *err)
     return ok;
 }
 
-bool duck_run(struct duck *d, const char *name, struct err *err)
+static const char *script(const char *name)
 {
     for (const struct sql_script *s = sql_scripts; s->name; s++)
         if (!strcmp(s->name, name))
-            return duck_exec(d, s->text, err);
+            return s->text;
     assert(!"a script of src/data/sql");
-    return false;
+    return NULL;
+}
+
+bool duck_run(struct duck *d, const char *name, struct err *err)
+{
+    return duck_exec(d, script(name), err);
 }
 
 static bool set_variable(struct duck *d, const char *name, const struct buf *value, struct err *err)
@@ -249,6 +266,27 @@ bool duck_set_int(struct duck *d, const char *name, int64_t value, struct err *e
     AUTO(buf) b = {0};
 
     buf_printf(&b, "CAST(%lld AS BIGINT)", (long long)value);
+    return set_variable(d, name, &b, err);
+}
+
+bool duck_set_real(struct duck *d, const char *name, double value, struct err *err)
+{
+    AUTO(buf) b = {0};
+
+    buf_puts(&b, "CAST(");
+    if (isnan(value))
+        buf_puts(&b, "NULL");
+    else
+        buf_printf(&b, "%.17g", value);
+    buf_puts(&b, " AS DOUBLE)");
+    return set_variable(d, name, &b, err);
+}
+
+bool duck_set_bool(struct duck *d, const char *name, bool value, struct err *err)
+{
+    AUTO(buf) b = {0};
+
+    buf_puts(&b, value ? "true" : "false");
     return set_variable(d, name, &b, err);
 }
 
@@ -284,6 +322,24 @@ struct duck_rows_state {
     duckdb_data_chunk chunk;
 };
 
+/* Run all statements but the last, and prepare that one. */
+static bool prepare_last(struct duck_state *s, const char *sql, duckdb_prepared_statement *last,
+                         struct err *err)
+{
+    duckdb_extracted_statements all = NULL;
+    idx_t n = duckdb_extract_statements(s->con, sql, &all);
+    bool ok = n > 0;
+
+    if (!ok)
+        fail(s, DUCKDB_ERROR_PARSER, duckdb_extract_statements_error(all), err);
+    for (idx_t i = 0; ok && i + 1 < n; i++)
+        ok = interrupt_check(err) && run_statement(s, all, i, err);
+    if (ok && duckdb_prepare_extracted_statement(s->con, all, n - 1, last) != DuckDBSuccess)
+        ok = fail(s, DUCKDB_ERROR_INVALID, duckdb_prepare_error(*last), err);
+    duckdb_destroy_extracted(&all);
+    return ok;
+}
+
 bool duck_query(struct duck *d, struct duck_rows *r, const char *sql, struct err *err)
 {
     struct duck_rows_state *s = xcalloc(1, sizeof *s);
@@ -292,8 +348,8 @@ bool duck_query(struct duck *d, struct duck_rows *r, const char *sql, struct err
 
     *r = (struct duck_rows){.state = s};
     s->duck = d->state;
-    if (duckdb_prepare(d->state->con, sql, &s->statement) != DuckDBSuccess)
-        return fail(d->state, DUCKDB_ERROR_INVALID, duckdb_prepare_error(s->statement), err);
+    if (!prepare_last(d->state, sql, &s->statement, err))
+        return false;
     ok = duckdb_pending_prepared_streaming(s->statement, &pending) == DuckDBSuccess;
     if (!ok)
         fail(d->state, DUCKDB_ERROR_INVALID, duckdb_pending_error(pending), err);
@@ -305,6 +361,11 @@ bool duck_query(struct duck *d, struct duck_rows *r, const char *sql, struct err
     }
     duckdb_destroy_pending(&pending);
     return ok;
+}
+
+bool duck_query_script(struct duck *d, struct duck_rows *r, const char *name, struct err *err)
+{
+    return duck_query(d, r, script(name), err);
 }
 
 bool duck_next(struct duck_rows *r, struct err *err)
@@ -402,8 +463,12 @@ struct source {
     struct duck_state *duck;
 };
 
-static const duckdb_type source_types[] = {DUCKDB_TYPE_INTEGER, DUCKDB_TYPE_BIGINT,
-                                           DUCKDB_TYPE_FLOAT};
+static const duckdb_type source_types[] = {
+    [DUCK_INT32] = DUCKDB_TYPE_INTEGER,
+    [DUCK_INT64] = DUCKDB_TYPE_BIGINT,
+    [DUCK_FLOAT] = DUCKDB_TYPE_FLOAT,
+    [DUCK_TEXT] = DUCKDB_TYPE_VARCHAR,
+};
 
 static int n_columns(const struct duck_source *s)
 {
@@ -448,23 +513,38 @@ static void nan_to_null(duckdb_vector v, const float *x, int64_t n)
     }
 }
 
+static void put_texts(duckdb_vector v, const struct duck_string *texts, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        duckdb_vector_assign_string_element_len(v, (idx_t)i, texts[i].bytes, texts[i].len);
+}
+
 static void source_next(duckdb_function_info info, duckdb_data_chunk out)
 {
     struct source *s = duckdb_function_get_extra_info(info);
-    int64_t *at = duckdb_function_get_init_data(info), n = 0;
-    void *columns[DUCK_SOURCE_COLUMNS_MAX];
+    int64_t *at = duckdb_function_get_init_data(info), n = 0, max = (int64_t)duckdb_vector_size();
+    void *columns[DUCK_SOURCE_COLUMNS_MAX], *texts[DUCK_SOURCE_COLUMNS_MAX] = {0};
     int width = n_columns(s->is);
+    bool ok;
 
     for (int i = 0; i < width; i++)
-        columns[i] = duckdb_vector_get_data(duckdb_data_chunk_get_vector(out, (idx_t)i));
-    if (!s->is->next(s->is->context, *at, columns, (int64_t)duckdb_vector_size(), &n,
-                     &s->duck->source_err)) {
+        columns[i] = s->is->columns[i].type == DUCK_TEXT
+                         ? (texts[i] = xmalloc((size_t)max, sizeof(struct duck_string)))
+                         : duckdb_vector_get_data(duckdb_data_chunk_get_vector(out, (idx_t)i));
+    ok = s->is->next(s->is->context, *at, columns, max, &n, &s->duck->source_err);
+    for (int i = 0; i < width; i++) {
+        duckdb_vector v = duckdb_data_chunk_get_vector(out, (idx_t)i);
+
+        if (ok && texts[i])
+            put_texts(v, texts[i], n);
+        if (ok && s->is->columns[i].type == DUCK_FLOAT)
+            nan_to_null(v, columns[i], n);
+        free(texts[i]);
+    }
+    if (!ok) {
         duckdb_function_set_error(info, "a source failed");
         return;
     }
-    for (int i = 0; i < width; i++)
-        if (s->is->columns[i].type == DUCK_FLOAT)
-            nan_to_null(duckdb_data_chunk_get_vector(out, (idx_t)i), columns[i], n);
     *at += n;
     duckdb_data_chunk_set_size(out, (idx_t)n);
 }

@@ -40,21 +40,25 @@ NODISCARD bool duck_run(struct duck *d, const char *name, struct err *err);
 /* Run statements, separated by semicolons. */
 NODISCARD bool duck_exec(struct duck *d, const char *sql, struct err *err);
 
-/* What getvariable('name') gives from here on: BIGINT, VARCHAR, VARCHAR[]. */
+/* What getvariable('name') gives from here on: BIGINT, DOUBLE (NaN: NULL), BOOLEAN, VARCHAR,
+ * VARCHAR[]. */
 NODISCARD bool duck_set_int(struct duck *d, const char *name, int64_t value, struct err *err);
+NODISCARD bool duck_set_real(struct duck *d, const char *name, double value, struct err *err);
+NODISCARD bool duck_set_bool(struct duck *d, const char *name, bool value, struct err *err);
 NODISCARD bool duck_set_text(struct duck *d, const char *name, const char *value, struct err *err);
 NODISCARD bool duck_set_texts(struct duck *d, const char *name, const char *const *values, int n,
                               struct err *err);
 
-/* Append text to SQL, quoted: 'it''s'. */
+/* Append text to SQL, quoted: 'it''s'; or the name of a column: "it's". */
 void duck_put_quoted(struct buf *sql, const char *text);
+void duck_put_name(struct buf *sql, const char *name);
 
 /* ---- results ---- */
 
 /* The one row of a query with (n) BIGINT columns, none NULL. */
 NODISCARD bool duck_row(struct duck *d, const char *sql, int64_t *out, int n, struct err *err);
 
-/* The rows of a query, block by block:
+/* The rows of a query (of the last one, where there are several statements), block by block:
  *
  *     AUTO(duck_rows) rows = {0};
  *     if (!duck_query(d, &rows, "SELECT user_idx, user_id FROM users", err))
@@ -71,6 +75,10 @@ struct duck_rows {
 };
 
 NODISCARD bool duck_query(struct duck *d, struct duck_rows *r, const char *sql, struct err *err);
+
+/* The same for src/data/sql/NAME.sql: the rows of its last statement. */
+NODISCARD bool duck_query_script(struct duck *d, struct duck_rows *r, const char *name,
+                                 struct err *err);
 NODISCARD bool duck_next(struct duck_rows *r, struct err *err); /* false: the end, or failed */
 void duck_rows_release(struct duck_rows *r);
 
@@ -85,7 +93,13 @@ bool duck_is_null(const struct duck_rows *r, int column, int64_t row);
 
 /* ---- tables that C makes up as a query reads them ---- */
 
-enum duck_type { DUCK_INT32, DUCK_INT64, DUCK_FLOAT };
+enum duck_type { DUCK_INT32, DUCK_INT64, DUCK_FLOAT, DUCK_TEXT };
+
+/* A value of a DUCK_TEXT column: UTF-8, copied when `next` has returned. */
+struct duck_string {
+    const char *bytes;
+    size_t len;
+};
 
 enum { DUCK_SOURCE_COLUMNS_MAX = 8 };
 

@@ -1,118 +1,29 @@
 #include "data/ingest.h"
 
 #include "base/file.h"
-#include "base/json.h"
-#include "data/columns.h"
-#include "data/packed.h"
 
-#include <glob.h>
-#include <sys/stat.h>
+#include <math.h>
 
-enum { LINE_MAX_BYTES = 64 << 20 };
+/* One file while it's read. */
+struct reading {
+    const struct ingest_options *o;
+    struct duck *d;
+    struct rows *rows;
+    struct input in;
+    enum dataset_part part;
 
-#define BOM "\xef\xbb\xbf" /* what some programs put before UTF-8 */
-
-/* One input file, as far as its first lines tell. */
-struct input {
-    const char *path;
-    bool is_gzip, is_jsonl, has_bom;
-    struct buf first;   /* the first line that isn't blank, without a BOM */
-    int64_t first_at;   /* its line number, from 1 */
-    int64_t skip;       /* of a CSV, what to pass over up to and with the header */
-    int64_t start;      /* rowid of the first row that it gets in `raw` */
-    int64_t lines, bad; /* after reading */
-    int64_t reject_at;  /* of a CSV, where the first line without a row starts; -1: none */
+    struct ingest_counts counts;
+    int64_t have[COLUMN_TIME]; /* rows that have a user, an item */
+    int64_t n_rows, first_bad; /* that the reader gave; the first bad one, -1: none */
+    int64_t reject_at;         /* byte where the first line without a row starts; -1: none */
 };
 
-static void input_release(struct input *in)
+static void reading_release(struct reading *r)
 {
-    buf_release(&in->first);
+    input_release(&r->in);
 }
 
-/* ---- looking ---- */
-
-static bool is_blank(const char *line)
-{
-    return !line[strspn(line, " \t\r\n")];
-}
-
-/* The name ends in one of these, an ending .gz apart. */
-static bool has_ending(const char *path, const char *const *endings)
-{
-    size_t n = strlen(path);
-
-    if (n > 3 && !strcmp(path + n - 3, ".gz"))
-        n -= 3;
-    for (; *endings; endings++) {
-        size_t e = strlen(*endings);
-
-        if (n > e && !strncasecmp(path + n - e, *endings, e))
-            return true;
-    }
-    return false;
-}
-
-static bool looks_like_jsonl(const struct input *in)
-{
-    static const char *const json[] = {".json", ".jsonl", ".ndjson", NULL};
-    static const char *const csv[] = {".csv", ".tsv", ".txt", NULL};
-
-    if (has_ending(in->path, json))
-        return true;
-    return !has_ending(in->path, csv) && buf_str(&in->first)[0] == '{';
-}
-
-static bool check_kind(struct input *in, struct err *err)
-{
-    static const struct {
-        const char *magic, *name;
-    } foreign[] = {{"PAR1", "Parquet"}, {"\x28\xb5\x2f\xfd", "Zstandard"}, {"PK\x03\x04", "zip"}};
-    char head[4] = {0};
-    struct stat st;
-    FILE *f;
-
-    if (stat(in->path, &st) != 0)
-        return err_errno(err, "open", in->path);
-    if (S_ISDIR(st.st_mode))
-        return err_set(err, ERR_IO, "'%s' is a folder; name its files, as in '%s/*.jsonl'",
-                       in->path, in->path);
-    f = fopen(in->path, "rb");
-    if (!f)
-        return err_errno(err, "open", in->path);
-    (void)!fread(head, 1, sizeof head, f);
-    fclose(f);
-    in->is_gzip = !memcmp(head, "\x1f\x8b", 2);
-    for (int i = 0; i < ARRAY_LEN(foreign); i++)
-        if (!memcmp(head, foreign[i].magic, sizeof head))
-            return err_set(err, ERR_DATA,
-                           "'%s' is a %s file; JSONL and CSV, plain or .gz, are read", in->path,
-                           foreign[i].name);
-    return true;
-}
-
-static bool look(struct input *in, struct err *err)
-{
-    AUTO(text_file) text = {0};
-
-    if (!check_kind(in, err) || !text_file_open(&text, in->path, err))
-        return false;
-    while (text_file_line(&text, &in->first, LINE_MAX_BYTES)) {
-        in->skip++;
-        if (++in->first_at == 1 && !strncmp(buf_str(&in->first), BOM, strlen(BOM))) {
-            in->has_bom = true;
-            in->first.len -= strlen(BOM);
-            memmove(in->first.data, in->first.data + strlen(BOM), in->first.len + 1);
-        }
-        if (!is_blank(buf_str(&in->first))) {
-            in->is_jsonl = looks_like_jsonl(in);
-            return true;
-        }
-        in->skip += text.had_return; /* each ends a line there (read_csv.sql) */
-    }
-    return text_file_end(&text, err) && err_set(err, ERR_DATA, "'%s' is empty", in->path);
-}
-
-/* ---- reading ---- */
+/* ---- how the reader asks for a form ---- */
 
 static bool has_name(const char *const *names, int n, const char *name)
 {
@@ -122,8 +33,22 @@ static bool has_name(const char *const *names, int n, const char *name)
     return false;
 }
 
+/* Append the names of a column that aren't in the struct yet. */
+static void put_fields(struct buf *sql, enum column c, const char *const *names, int n,
+                       const char **all, int *n_all)
+{
+    for (int i = 0; i < n; i++) {
+        if (has_name(all, *n_all, names[i]))
+            continue;
+        buf_puts(sql, *n_all ? ", " : "SET VARIABLE fields = {");
+        duck_put_quoted(sql, names[i]);
+        buf_puts(sql, c == COLUMN_USER || c == COLUMN_ITEM ? ": 'JSON'" : ": 'VARCHAR'");
+        all[(*n_all)++] = names[i];
+    }
+}
+
 /* The struct of names and the lists that read_jsonl.sql asks for. */
-static bool set_jsonl_names(struct duck *d, const column_names given, struct err *err)
+static bool prepare_jsonl(struct reading *r, struct err *err)
 {
     static const char *const lists[COLUMNS] = {"user_names", "item_names", "time_names",
                                                "rating_names"};
@@ -132,102 +57,247 @@ static bool set_jsonl_names(struct duck *d, const column_names given, struct err
     AUTO(buf) sql = {0};
     int n_all = 0;
 
-    for (int c = 0; c < COLUMNS; c++)
-        if (!duck_set_texts(d, lists[c], names, jsonl_names((enum column)c, given, names), err))
+    for (int c = 0; c < COLUMNS; c++) { /* those given first: spelled as the user does */
+        int n = jsonl_names((enum column)c, r->o->form.names, names);
+
+        if (!duck_set_texts(r->d, lists[c], names, n, err))
             return false;
-    for (int c = 0; c < COLUMNS; c++) /* first, so that they are spelled as the user does */
-        if (given[c] && !has_name(all, n_all, given[c]))
-            all[n_all++] = given[c];
-    for (int c = 0; c < COLUMNS; c++) {
-        int n = jsonl_names((enum column)c, usual, names);
-
-        for (int i = 0; i < n; i++)
-            if (!has_name(all, n_all, names[i]))
-                all[n_all++] = names[i];
+        if (r->o->form.names[c])
+            put_fields(&sql, (enum column)c, names, n, all, &n_all);
     }
-    for (int i = 0; i < n_all; i++) {
-        buf_puts(&sql, i ? ", " : "SET VARIABLE fields = {");
-        duck_put_quoted(&sql, all[i]);
-        buf_puts(&sql, ": 'VARCHAR'");
-    }
+    for (int c = 0; c < COLUMNS; c++)
+        put_fields(&sql, (enum column)c, names, jsonl_names((enum column)c, usual, names), all,
+                   &n_all);
     buf_putc(&sql, '}');
-    return duck_exec(d, buf_str(&sql), err);
+    return duck_exec(r->d, buf_str(&sql), err);
 }
 
-/* DuckDB takes a BOM for a part of the first line and the line for a bad one; so that line is read
- * from a file of its own, and the row that it first got is removed. */
-static bool read_first_line(struct input *in, struct duck *d, const char *work_dir, struct err *err)
+static bool set_is_seconds(struct reading *r, struct err *err)
 {
-    AUTO_FREE char *path = path_join(work_dir, "first_line.jsonl");
-    bool ok = file_write(path, in->first.data, in->first.len, err) &&
-              duck_set_text(d, "input", path, err) &&
-              duck_set_text(d, "compression", "uncompressed", err) &&
-              duck_run(d, "read_jsonl", err);
+    const struct csv_header *h = &r->in.header;
+    int at = h->at[COLUMN_TIME];
 
-    remove(path);
-    return ok;
+    return duck_set_bool(r->d, "is_seconds",
+                         h->names && at && !strcmp(h->names[at - 1], "unixReviewTime"), err);
 }
 
-static bool set_file(const struct input *in, struct duck *d, struct err *err)
-{
-    return duck_set_text(d, "input", in->path, err) &&
-           duck_set_text(d, "compression", in->is_gzip ? "gzip" : "uncompressed", err);
-}
-
-static bool read_jsonl(struct input *in, struct duck *d, const char *work_dir,
-                       const column_names given, struct err *err)
-{
-    if (!set_jsonl_names(d, given, err))
-        return false;
-    if (in->has_bom && in->first_at == 1 && !read_first_line(in, d, work_dir, err))
-        return false;
-    if (!set_file(in, d, err) || !duck_run(d, "read_jsonl", err))
-        return false;
-    if (!in->has_bom)
-        return true;
-    if (!duck_set_int(d, "spoiled", in->start + (in->first_at == 1), err))
-        return false;
-    return duck_exec(d, "DELETE FROM raw WHERE rowid = getvariable('spoiled')", err);
-}
-
-static bool read_csv(struct input *in, struct duck *d, const column_names given, struct err *err)
+static bool prepare_csv(struct reading *r, struct err *err)
 {
     static const char *const at[COLUMNS] = {"user_at", "item_at", "time_at", "rating_at"};
-    AUTO(csv_header) h = {0};
+    const struct csv_header *h = &r->in.header;
+    AUTO(buf) escaped = {0};
     AUTO_FREE char *pattern = NULL;
-    const char *time_name;
 
-    csv_header_parse(&h, buf_str(&in->first), given);
-    if (!csv_header_check(&h, given, err))
-        return err_wrap(err, "'%s'", in->path);
-    pattern = xasprintf("%c((?:\"(?:[^\"]|\"\")*\")?[^%c]*)", h.delimiter, h.delimiter);
-    time_name = h.names[h.at[COLUMN_TIME] - 1];
+    for (const char *c = h->delimiter; *c; c++)
+        buf_printf(&escaped, "\\%c", *c);
+    pattern = xasprintf("%s((?:\"(?:[^\"]|\"\")*\")?[^%s]*)", buf_str(&escaped), buf_str(&escaped));
     for (int c = 0; c < COLUMNS; c++)
-        if (!duck_set_int(d, at[c], h.at[c], err))
+        if (!duck_set_int(r->d, at[c], h->at[c], err))
             return false;
-    return set_file(in, d, err) && duck_set_int(d, "skip", in->skip, err) &&
-           duck_set_int(d, "n_columns", h.n, err) &&
-           duck_set_text(d, "delimiter", (char[]){h.delimiter, '\0'}, err) &&
-           duck_set_text(d, "quoted_field", pattern, err) &&
-           duck_exec(d,
-                     !strcmp(time_name, "unixReviewTime") ? "SET VARIABLE is_seconds = true"
-                                                          : "SET VARIABLE is_seconds = false",
-                     err) &&
-           duck_run(d, "read_csv", err);
+    return duck_set_int(r->d, "skip", r->in.skip, err) &&
+           duck_set_int(r->d, "n_columns", h->n, err) &&
+           duck_set_text(r->d, "delimiter", h->delimiter, err) &&
+           duck_set_text(r->d, "quoted_field", pattern, err) && set_is_seconds(r, err);
 }
 
-static bool read_file(struct input *in, struct duck *d, const char *work_dir,
-                      const column_names given, struct err *err)
+/* Ids of other types would be spelled in a way that nobody asked for: 1.0, true, a list. */
+static bool check_id_type(const struct reading *r, const char *name, const char *type,
+                          struct err *err)
+{
+    static const char *const fine[] = {"VARCHAR",  "BLOB",    "UUID",     "TINYINT",  "SMALLINT",
+                                       "INTEGER",  "BIGINT",  "HUGEINT",  "UTINYINT", "USMALLINT",
+                                       "UINTEGER", "UBIGINT", "UHUGEINT", NULL};
+
+    for (int i = 0; fine[i]; i++)
+        if (!strcmp(type, fine[i]))
+            return true;
+    return err_set(err, ERR_DATA, "'%s': column '%s' is %s; ids are text or whole numbers",
+                   r->in.name, name, type);
+}
+
+static bool read_schema(struct reading *r, struct buf *types, struct err *err)
+{
+    AUTO(duck_rows) block = {0};
+
+    if (!duck_query(r->d, &block,
+                    "SELECT column_name, column_type FROM "
+                    "(DESCRIBE FROM read_parquet(getvariable('input'), binary_as_string = true))",
+                    err))
+        return err_wrap(err, "'%s'", r->in.name);
+    while (duck_next(&block, err))
+        for (int64_t i = 0; i < block.n; i++) {
+            size_t name_len, type_len;
+            const char *name = duck_text(&block, 0, i, &name_len);
+            const char *type = duck_text(&block, 1, i, &type_len);
+            AUTO_FREE char *one = xstrndup(name, name_len);
+
+            csv_header_add(&r->in.header, one);
+            buf_put(types, type, type_len);
+            buf_putc(types, '\0');
+        }
+    return !block.failed;
+}
+
+/* The view that read_parquet.sql asks for: its columns as text. */
+static bool prepare_parquet(struct reading *r, struct err *err)
+{
+    static const char *const as[COLUMNS] = {"user_id", "item_id", "time_text", "rating_text"};
+    const struct csv_header *h = &r->in.header;
+    AUTO(buf) types = {0};
+    AUTO(buf) sql = {0};
+
+    if (!read_schema(r, &types, err))
+        return false;
+    csv_header_find(&r->in.header, r->o->form.names);
+    if (!csv_header_check(h, r->o->form.names, r->o->form.has_times, err))
+        return err_wrap(err, "'%s'", r->in.name);
+    buf_puts(&sql, "CREATE OR REPLACE VIEW parquet_texts AS SELECT ");
+    for (int c = 0; c < COLUMNS; c++) {
+        const char *type = types.data;
+
+        for (int i = 1; i < h->at[c]; i++)
+            type += strlen(type) + 1;
+        if (c <= COLUMN_ITEM && !check_id_type(r, h->names[h->at[c] - 1], type, err))
+            return false;
+        buf_puts(&sql, c ? ", CAST(" : "CAST(");
+        if (h->at[c])
+            duck_put_name(&sql, h->names[h->at[c] - 1]);
+        else
+            buf_puts(&sql, "NULL");
+        buf_printf(&sql, " AS VARCHAR) AS %s", as[c]);
+    }
+    buf_puts(&sql, " FROM read_parquet(getvariable('input'), binary_as_string = true)");
+    return duck_exec(r->d, buf_str(&sql), err) && set_is_seconds(r, err);
+}
+
+static bool prepare_sequence(struct reading *r, struct err *err)
+{
+    (void)r;
+    (void)err;
+    return true;
+}
+
+static const struct {
+    const char *script;
+    bool (*prepare)(struct reading *r, struct err *err);
+    bool has_rejects;
+} forms[] = {
+    [INPUT_JSONL] = {"read_jsonl", prepare_jsonl, false},
+    [INPUT_CSV] = {"read_csv", prepare_csv, true},
+    [INPUT_PARQUET] = {"read_parquet", prepare_parquet, false},
+    [INPUT_SEQUENCE] = {"read_sequence", prepare_sequence, true},
+};
+
+/* ---- reading ---- */
+
+/* The rows of a block that count. */
+struct batch {
+    struct name user[NAMES_BLOCK], item[NAMES_BLOCK];
+    int64_t time[NAMES_BLOCK];
+    float rating[NAMES_BLOCK];
+    int n;
+};
+
+/* False where there is none. */
+static bool id_at(const struct duck_rows *block, int column, int64_t i, struct name *out)
+{
+    if (duck_is_null(block, column, i))
+        return false;
+    out->bytes = duck_text(block, column, i, &out->len);
+    return out->len > 0;
+}
+
+/* The fate of row i; a valid one goes into the batch. */
+static enum fate take_row(struct reading *r, const struct duck_rows *block, int64_t i,
+                          enum fate fate, struct batch *b)
+{
+    struct name *user = &b->user[b->n], *item = &b->item[b->n];
+    bool has_user = id_at(block, 0, i, user), has_item = id_at(block, 1, i, item);
+
+    r->have[COLUMN_USER] += has_user;
+    r->have[COLUMN_ITEM] += has_item;
+    if (fate != FATE_VALID)
+        return fate;
+    if (memchr(user->bytes, '\0', user->len) || memchr(item->bytes, '\0', item->len))
+        return FATE_MISSING_FIELD; /* ids are text, and that ends there in too many places */
+    b->time[b->n] = r->in.has_times ? duck_int64(block, 2)[i] : 0;
+    b->rating[b->n] = duck_is_null(block, 3, i) ? NAN : duck_float(block, 3)[i];
+    b->n++;
+    return FATE_VALID;
+}
+
+static bool take_block(struct reading *r, const struct duck_rows *block, struct batch *b,
+                       struct err *err)
+{
+    const int32_t *fates = duck_int32(block, 4);
+
+    assert(block->n <= NAMES_BLOCK);
+    b->n = 0;
+    for (int64_t i = 0; i < block->n; i++) {
+        enum fate fate = take_row(r, block, i, (enum fate)fates[i], b);
+
+        r->counts.n[fate]++;
+        if (r->first_bad < 0 && fate >= FATE_MALFORMED && fate <= FATE_OUT_OF_RANGE)
+            r->first_bad = r->n_rows + i;
+    }
+    r->n_rows += block->n;
+    if (rows_memory(r->rows) > r->o->memory)
+        return err_set(err, ERR_IO,
+                       "%d users and %d items don't fit into --memory-limit: their ids alone take "
+                       "%zu MB",
+                       r->rows->users.n, r->rows->items.n, rows_memory(r->rows) / 1000000);
+    return rows_add(r->rows, b->n, b->user, b->item, b->time, b->rating, (int)r->part, err);
+}
+
+static bool read_rows(struct reading *r, struct err *err)
+{
+    AUTO_FREE struct batch *batch = xmalloc(1, sizeof *batch);
+    AUTO(duck_rows) block = {0};
+
+    if (!duck_query_script(r->d, &block, forms[r->in.form].script, err))
+        return false;
+    while (duck_next(&block, err))
+        if (!take_block(r, &block, batch, err))
+            return false;
+    return !block.failed;
+}
+
+/* Lines that the reader gave no row for. */
+static bool count_rejects(struct reading *r, struct err *err)
+{
+    int64_t found[2];
+
+    if (!forms[r->in.form].has_rejects)
+        return true;
+    if (!duck_row(r->d,
+                  "SELECT count(DISTINCT line), CAST(coalesce(min(line_byte_position), -1) AS "
+                  "BIGINT) FROM reject_errors",
+                  found, 2, err))
+        return false;
+    r->counts.n[FATE_MALFORMED] += found[0];
+    r->reject_at = found[1];
+    return true;
+}
+
+static bool set_file(struct reading *r, struct err *err)
+{
+    return duck_set_text(r->d, "input", r->in.path, err) &&
+           duck_set_text(r->d, "compression", packing_name(r->in.packing), err) &&
+           duck_set_bool(r->d, "has_times", r->in.has_times, err) &&
+           forms[r->in.form].prepare(r, err);
+}
+
+static bool read_file(struct reading *r, struct err *err)
 {
     AUTO(packed_watch) whole = {0};
     struct err damage;
     bool ok;
 
-    if (in->is_gzip && !packed_watch_start(&whole, in->path, err))
+    if (r->in.packing != PACKED_NOT && !packed_watch_start(&whole, r->in.path, err))
         return false;
-    duck_progress(d, "read", "bytes", file_size(in->path));
-    ok = in->is_jsonl ? read_jsonl(in, d, work_dir, given, err) : read_csv(in, d, given, err);
-    duck_progress(d, NULL, NULL, 0);
+    duck_progress(r->d, "read", "bytes", file_size(r->in.path));
+    ok = set_file(r, err) && read_rows(r, err) && count_rejects(r, err);
+    duck_progress(r->d, NULL, NULL, 0);
     if (!ok && err->kind == ERR_INTERRUPTED)
         return false;
     if (!packed_watch_end(&whole, &damage)) { /* says it better than a failed reading */
@@ -237,153 +307,116 @@ static bool read_file(struct input *in, struct duck *d, const char *work_dir,
     return ok;
 }
 
-/* ---- counting ---- */
+/* ---- too many bad lines ---- */
 
-/* The number of the first bad line. Reads the file up to it. */
-static int64_t first_bad_line(const struct input *in, struct duck *d, struct err *err)
+static bool refuse_bad_lines(const struct reading *r, const char *why, struct err *err)
 {
-    AUTO(text_file) text = {0};
-    AUTO(buf) line = {0};
-    int64_t row, number = 0;
+    int64_t row = r->first_bad < 0 ? INT64_MAX : r->first_bad, line = row + 1;
 
-    if (!duck_row(d,
-                  "SELECT coalesce(min(rowid), 9223372036854775807) FROM raw "
-                  "WHERE timestamp IS NULL AND rowid >= getvariable('start')",
-                  &row, 1, err) ||
-        !text_file_open(&text, in->path, err))
-        return -1;
-    row -= in->start;
-    if (in->is_jsonl && in->has_bom && row > 0)
-        row--; /* the row that was removed */
-    while (text_file_line(&text, &line, LINE_MAX_BYTES)) {
-        number++;
-        if (in->reject_at >= 0 && text_file_offset(&text) > in->reject_at)
-            break;
-        if (number < in->first_at || (!in->is_jsonl && number == in->first_at))
-            continue;
-        if (!is_blank(buf_str(&line)) && row-- == 0)
-            break;
-    }
-    return number;
-}
-
-static bool refuse_bad_lines(const struct input *in, struct duck *d, const char *why,
-                             struct err *err)
-{
-    int64_t number = first_bad_line(in, d, err);
-
-    return number > 0 &&
-           err_set(err, ERR_DATA, "%s:%lld: no valid row (%s)", in->path, (long long)number, why);
-}
-
-/* No row of the file is valid: say what it lacks. */
-static bool refuse_file(const struct input *in, struct duck *d, const column_names given,
-                        struct err *err)
-{
-    int64_t have[COLUMN_TIME];
-
-    if (!duck_row(
-            d,
-            "SELECT count(*) FILTER (user_id <> ''), count(*) FILTER (item_id <> '') FROM raw "
-            "WHERE rowid >= getvariable('start')",
-            have, COLUMN_TIME, err))
+    if (r->in.form != INPUT_PARQUET && !input_line_of(&r->in, row, r->reject_at, &line, err))
         return false;
-    if (in->lines == 0)
-        return err_set(err, ERR_DATA, "'%s' has a header and no rows", in->path);
-    for (int c = 0; in->is_jsonl && c <= COLUMN_TIME; c++)
-        if (c == COLUMN_TIME || have[c] == 0) {
-            jsonl_missing((enum column)c, given, buf_str(&in->first), err);
-            return err_wrap(err, "'%s'", in->path);
+    return err_set(err, ERR_DATA, "%s:%lld: no valid row (%s)", r->in.name, (long long)line, why);
+}
+
+/* No line of the file is a row: say what it lacks. */
+static bool refuse_file(const struct reading *r, struct err *err)
+{
+    int64_t lines = ingest_lines(&r->counts);
+
+    if (lines == 0)
+        return err_set(err, ERR_DATA, "'%s' has no rows", r->in.name);
+    for (int c = 0; r->in.form == INPUT_JSONL && c <= COLUMN_TIME; c++)
+        if (c == COLUMN_TIME || r->have[c] == 0) {
+            jsonl_missing((enum column)c, r->o->form.names, buf_str(&r->in.first), err);
+            return err_wrap(err, "'%s'", r->in.name);
         }
-    return err_set(err, ERR_DATA, "'%s': none of %lld lines has a user, an item and a valid time",
-                   in->path, (long long)in->lines);
+    return err_set(err, ERR_DATA, "'%s': none of %lld lines has a user, an item%s", r->in.name,
+                   (long long)lines, r->in.has_times ? " and a valid time" : "");
 }
 
-static bool count_rejects(struct input *in, struct duck *d, struct err *err)
+static bool check_bad_lines(const struct reading *r, int64_t bad_so_far, struct err *err)
 {
-    int64_t of_file[2];
+    int64_t bad = ingest_bad_lines(&r->counts);
+    AUTO_FREE char *why = NULL;
 
-    if (in->is_jsonl)
+    if (ingest_lines(&r->counts) == bad)
+        return refuse_file(r, err);
+    if (bad && r->o->refuse_bad_lines)
+        return refuse_bad_lines(r, "--bad-lines fail", err);
+    if (!bad || r->o->max_bad_lines < 0 || bad_so_far <= r->o->max_bad_lines)
         return true;
-    if (!duck_row(
-            d,
-            "SELECT count(DISTINCT line), CAST(coalesce(min(line_byte_position), -1) AS BIGINT) "
-            "FROM reject_errors",
-            of_file, 2, err))
-        return false;
-    in->lines += of_file[0];
-    in->bad += of_file[0];
-    in->reject_at = of_file[1];
+    why = xasprintf("the first of %lld bad lines; --max-bad-lines is %lld", (long long)bad_so_far,
+                    (long long)r->o->max_bad_lines);
+    return refuse_bad_lines(r, why, err);
+}
+
+/* ---- files ---- */
+
+struct ingester {
+    const struct ingest_options *o;
+    struct duck *d;
+    struct rows *rows;
+    struct ingest_counts *counts;
+    enum dataset_part part;
+    bool any; /* a file was read; has_times is that of all */
+};
+
+/* Times of the world and places in an order don't go together. */
+static bool check_times(struct ingester *g, const struct input *in, struct err *err)
+{
+    if (g->any && g->rows->o.has_times != in->has_times)
+        return err_set(err, ERR_DATA, "'%s' has %s times, unlike the files before it", in->name,
+                       in->has_times ? "got" : "no");
+    if (!in->has_times && (g->o->after || g->o->before))
+        return err_set(err, ERR_USAGE, "--after and --before: '%s' has no times", in->name);
+    g->rows->o.has_times = in->has_times;
+    g->any = true;
     return true;
 }
 
-static bool count(struct input *in, struct duck *d, struct err *err)
+static bool ingest_file(void *context, const char *name, struct err *err)
 {
-    int64_t of_file[2];
+    struct ingester *g = context;
+    AUTO(reading)
+    r = {.o = g->o, .d = g->d, .rows = g->rows, .part = g->part, .first_bad = -1, .reject_at = -1};
 
-    if (!duck_row(d,
-                  "SELECT count(*), count(*) - count(timestamp) FROM raw "
-                  "WHERE rowid >= getvariable('start')",
-                  of_file, 2, err))
+    if (!input_look(&r.in, name, &g->o->form, g->o->temp_dir, err) || !check_times(g, &r.in, err) ||
+        !read_file(&r, err))
         return false;
-    in->lines = of_file[0];
-    in->bad = of_file[1];
-    return count_rejects(in, d, err);
+    for (int f = 0; f < FATES; f++)
+        g->counts->n[f] += r.counts.n[f];
+    return check_bad_lines(&r, ingest_bad_lines(g->counts), err);
 }
 
-static bool ingest_file(const char *path, struct duck *d, const struct ingest_options *o,
-                        struct ingest_counts *counts, struct err *err)
+/* What getvariable(name) gives: the time that the text says, or `none` without a text. */
+static bool set_date(struct duck *d, const char *name, const char *text, int64_t none,
+                     struct err *err)
 {
-    const column_names given = {o->user_column, o->item_column, o->time_column};
-    AUTO(input) in = {.path = path, .reject_at = -1};
+    int64_t ms = none;
 
-    if (!look(&in, err) ||
-        !duck_row(d, "SELECT coalesce(max(rowid) + 1, 0) FROM raw", &in.start, 1, err) ||
-        !duck_set_int(d, "start", in.start, err) || !read_file(&in, d, o->work_dir, given, err) ||
-        !count(&in, d, err))
+    if (text &&
+        (!duck_set_text(d, "date", text, err) ||
+         !duck_row(d, "SELECT coalesce(time_of(getvariable('date'), false), -1)", &ms, 1, err)))
         return false;
-    if (in.lines == in.bad)
-        return refuse_file(&in, d, given, err);
-    counts->lines_read += in.lines;
-    counts->bad_lines += in.bad;
-    if (in.bad && o->refuse_bad_lines)
-        return refuse_bad_lines(&in, d, "--bad-lines fail", err);
-    if (in.bad && o->max_bad_lines >= 0 && counts->bad_lines > o->max_bad_lines) {
-        AUTO_FREE char *why = xasprintf("the first of %lld bad lines; --max-bad-lines is %lld",
-                                        (long long)counts->bad_lines, (long long)o->max_bad_lines);
-
-        return refuse_bad_lines(&in, d, why, err);
-    }
-    return true;
+    if (ms < 0)
+        return err_set(err, ERR_USAGE, "--%s '%s' is no date such as 2015-09-04", name, text);
+    return duck_set_int(d, name, ms, err);
 }
 
-/* ---- all files ---- */
-
-/* A file of that name, or what the glob matches, sorted by name. */
-static bool ingest_pattern(const char *pattern, struct duck *d, const struct ingest_options *o,
-                           struct ingest_counts *counts, struct err *err)
+bool ingest(struct duck *d, const struct ingest_options *o, struct rows *rows,
+            struct ingest_counts *counts, struct err *err)
 {
-    glob_t found = {0};
-    bool ok = true;
+    struct ingester g = {.o = o, .d = d, .rows = rows, .counts = counts};
 
-    if (file_exists(pattern) || !strpbrk(pattern, "*?["))
-        return ingest_file(pattern, d, o, counts, err);
-    if (glob(pattern, 0, NULL, &found) != 0)
-        return err_set(err, ERR_IO, "no file matches '%s'", pattern);
-    for (size_t i = 0; ok && i < found.gl_pathc; i++)
-        ok = ingest_file(found.gl_pathv[i], d, o, counts, err);
-    globfree(&found);
-    return ok;
-}
-
-bool ingest(struct duck *d, const struct ingest_options *o, struct ingest_counts *counts,
-            struct err *err)
-{
     *counts = (struct ingest_counts){0};
-    if (!duck_run(d, "raw", err))
+    if (!duck_run(d, "lines", err) || !duck_run(d, "fates", err) ||
+        !duck_set_real(d, "min_rating", o->min_rating, err) ||
+        !set_date(d, "after", o->after, 0, err) ||
+        !set_date(d, "before", o->before, INT64_MAX, err))
         return false;
-    for (int i = 0; i < o->n_input; i++)
-        if (!ingest_pattern(o->input[i], d, o, counts, err))
-            return false;
+    for (g.part = DATASET_TRAIN; g.part < DATASET_PARTS; g.part++)
+        for (int i = 0; i < o->files[g.part].n; i++)
+            if (!glob_each(o->files[g.part].names[i], ingest_file, &g, err))
+                return false;
     return true;
 }

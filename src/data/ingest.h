@@ -1,41 +1,63 @@
-/* ingest.h - raw files to the table `raw`: a row for each line, in the order of the input.
- *
- * A file is JSONL (each line an object) or CSV (a header; delimited by tab, comma or semicolon),
- * plain or .gz; which, is told by its name and its first bytes. Fields are found by name:
- *
- *                JSONL, in order of preference        CSV: the first column that begins with
- *     user       user_id reviewerID                   user, reviewer
- *     item       parent_asin asin item_id             item, product, or is parent_asin, asin
- *     time       timestamp unixReviewTime time        time, date, unix
- *     rating     rating overall                       rating, overall, score
- *
- * A line is bad if it can't be read, if user or item is empty, or if the time is no number within
- * the years 1970 to 9999. A rating may be absent. Blank lines don't count. */
+/* ingest.h - input files to rows (rows.h), with an account of every line. */
 #ifndef KINDRED_INGEST_H
 #define KINDRED_INGEST_H
 
+#include "data/dataset.h"
 #include "data/duck.h"
+#include "data/input.h"
+#include "data/rows.h"
+
+/* What became of a line: the first of these that applies. The numbers stand in fates.sql too. */
+enum fate {
+    FATE_VALID,
+    FATE_MALFORMED,        /* no JSON object, or one with none of the fields; not the number of
+                              columns; invalid UTF-8 */
+    FATE_MISSING_FIELD,    /* no user, item or time */
+    FATE_OUT_OF_RANGE,     /* a time that can't be read or lies outside the years 1970 to 9999 */
+    FATE_BELOW_MIN_RATING, /* or there is no rating to compare */
+    FATE_OUTSIDE_DATES,
+    FATES
+};
 
 struct ingest_options {
-    const char *const *input; /* (n_input) files and globs */
-    int n_input;
-    const char *user_column, *item_column, *time_column; /* NULL: found by name */
+    struct ingest_files {
+        const char *const *names; /* (n) files, globs, "-" */
+        int n;
+    } files[DATASET_PARTS]; /* by the part that their rows are given; else all are the first */
+    struct input_options form;
+    double min_rating;          /* NaN: none */
+    const char *after, *before; /* times as in the input; NULL: none. after <= t < before */
     bool refuse_bad_lines;
     int64_t max_bad_lines; /* -1: any number */
-    const char *work_dir;  /* a folder for a file that is gone again afterwards */
+    const char *temp_dir;
+    size_t memory; /* bytes that the ids may take */
 };
 
 struct ingest_counts {
-    int64_t lines_read, bad_lines;
+    int64_t n[FATES]; /* lines; of sequences, pairs of a user and an item */
 };
 
-/* Read all files into the table `raw` (user_id, item_id, timestamp, rating), which is made here;
- * bad lines have no timestamp; rowid is the order, with gaps. A CSV's lines of invalid UTF-8 have
- * no row.
+static inline int64_t ingest_lines(const struct ingest_counts *c)
+{
+    int64_t sum = 0;
+
+    for (int f = 0; f < FATES; f++)
+        sum += c->n[f];
+    return sum;
+}
+
+static inline int64_t ingest_bad_lines(const struct ingest_counts *c)
+{
+    return c->n[FATE_MALFORMED] + c->n[FATE_MISSING_FIELD] + c->n[FATE_OUT_OF_RANGE];
+}
+
+/* Append the valid rows of all files to `rows`, in the order of the input; sets rows->o.has_times.
  *
- * ERR_IO    a file can't be read, a glob matches none
- * ERR_DATA  a file without rows, a damaged .gz, a column that isn't there, too many bad lines */
-NODISCARD bool ingest(struct duck *d, const struct ingest_options *o, struct ingest_counts *counts,
-                      struct err *err);
+ * ERR_USAGE  a date that is none
+ * ERR_IO     a file can't be read, a glob matches none
+ * ERR_DATA   a file without rows, a damaged one, a column that isn't there, too many bad lines,
+ *            files with times beside others without */
+NODISCARD bool ingest(struct duck *d, const struct ingest_options *o, struct rows *rows,
+                      struct ingest_counts *counts, struct err *err);
 
 #endif

@@ -1,93 +1,234 @@
 #include "data/kcore.h"
 
-/* Users and items are nodes of one graph: user u is node u, item i is node n_users + i. */
-struct graph {
-    int32_t n_users, n_nodes;
-    const int64_t *user_at, *item_at; /* where a user's, an item's neighbours start */
-    const int32_t *items, *users;     /* the neighbours */
-    int64_t *degree;                  /* (n_nodes) of what is left */
-    bool *gone;                       /* (n_nodes) */
-    int32_t *stack;                   /* (n_nodes) gone, but its neighbours don't know yet */
-    int32_t n_stack;
-    int min_user, min_item;
-};
+#include "base/interrupt.h"
 
-static void check(struct graph *g, int32_t node)
+/* The rows that each item has, and how many there are in all. */
+static bool count_items(struct kcore *k, int32_t *item_left, struct err *err)
 {
-    if (g->gone[node] || g->degree[node] >= (node < g->n_users ? g->min_user : g->min_item))
-        return;
-    g->gone[node] = true;
-    g->stack[g->n_stack++] = node;
+    struct kcore_block b;
+
+    for (;;) {
+        if (!k->next(k->context, &b, err))
+            return false;
+        if (b.n_users == 0)
+            return true;
+        for (int64_t e = 0; e < b.offsets[b.n_users] - b.offsets[0]; e++)
+            item_left[b.items[e]]++;
+        k->n_kept += b.offsets[b.n_users] - b.offsets[0];
+    }
 }
 
-static void peel(struct graph *g)
+/* ---- rows that pass by ---- */
+
+/* The rows of a user whose items are still there. */
+static int32_t rows_left(const struct kcore *k, const int32_t *items, int64_t n)
 {
-    for (int32_t node = 0; node < g->n_nodes; node++)
-        check(g, node);
-    while (g->n_stack > 0) {
-        int32_t node = g->stack[--g->n_stack], item = node - g->n_users;
-        bool is_user = item < 0;
-        const int64_t *at = is_user ? g->user_at + node : g->item_at + item;
+    int32_t left = 0;
 
-        for (int64_t e = at[0]; e < at[1]; e++) {
-            int32_t other = is_user ? g->n_users + g->items[e] : g->users[e];
+    for (int64_t e = 0; e < n; e++)
+        left += k->keep_item[items[e]];
+    return left;
+}
 
-            g->degree[other]--;
-            check(g, other);
+/* A round over the users: those that are short go. item_left (n_items) loses their rows. Returns
+ * how many rows went. */
+static int64_t drop_users(struct kcore *k, const struct kcore_block *b, int32_t *item_left)
+{
+    int64_t lost = 0;
+
+#pragma omp parallel for schedule(dynamic, 4096) reduction(+ : lost)
+    for (int32_t u = 0; u < b->n_users; u++) {
+        const int32_t *items = b->items + (b->offsets[u] - b->offsets[0]);
+        int64_t n = b->offsets[u + 1] - b->offsets[u];
+        int32_t left;
+
+        if (!k->keep_user[b->first_user + u])
+            continue;
+        left = rows_left(k, items, n);
+        if (left >= k->min_user)
+            continue;
+        k->keep_user[b->first_user + u] = false;
+        lost += left;
+        for (int64_t e = 0; e < n; e++)
+            if (k->keep_item[items[e]])
+                __atomic_fetch_sub(&item_left[items[e]], 1, __ATOMIC_RELAXED);
+    }
+    return lost;
+}
+
+static int64_t drop_items(struct kcore *k, const int32_t *item_left)
+{
+    int64_t lost = 0;
+
+    for (int32_t i = 0; i < k->n_items; i++)
+        if (k->keep_item[i] && item_left[i] < k->min_item) {
+            k->keep_item[i] = false;
+            lost += item_left[i];
+        }
+    return lost;
+}
+
+static bool round_of_users(struct kcore *k, int32_t *item_left, int64_t *lost, struct err *err)
+{
+    struct kcore_block b;
+
+    for (*lost = 0;;) {
+        if (!interrupt_check(err) || !k->next(k->context, &b, err))
+            return false;
+        if (b.n_users == 0)
+            return true;
+        *lost += drop_users(k, &b, item_left);
+    }
+}
+
+static bool find_in_passes(struct kcore *k, int32_t *item_left, struct err *err)
+{
+    int64_t by_users, by_items;
+
+    do {
+        if (!round_of_users(k, item_left, &by_users, err))
+            return false;
+        by_items = drop_items(k, item_left);
+        k->lost_by_user += by_users;
+        k->lost_by_item += by_items;
+    } while (by_items > 0);
+    return true;
+}
+
+/* ---- rows in memory ---- */
+
+struct graph {
+    int64_t *user_at, *item_at;         /* (n_users + 1), (n_items + 1) where their rows start */
+    int32_t *items, *users;             /* (rows) of each user, of each item */
+    int32_t *user_left;                 /* (n_users) rows */
+    int32_t *short_users, *short_items; /* (n_users), (n_items) to go in this round */
+    int32_t n_short_users, n_short_items;
+};
+
+static void graph_release(struct graph *g)
+{
+    free(g->user_at);
+    free(g->item_at);
+    free(g->items);
+    free(g->users);
+    free(g->user_left);
+    free(g->short_users);
+    free(g->short_items);
+}
+
+static bool load(struct kcore *k, struct graph *g, struct err *err)
+{
+    struct kcore_block b;
+
+    g->user_at[0] = 0;
+    for (int64_t n = 0;;) {
+        if (!interrupt_check(err) || !k->next(k->context, &b, err))
+            return false;
+        if (b.n_users == 0)
+            return true;
+        memcpy(g->items + n, b.items,
+               (size_t)(b.offsets[b.n_users] - b.offsets[0]) * sizeof *b.items);
+        n += b.offsets[b.n_users] - b.offsets[0];
+        for (int32_t u = 0; u < b.n_users; u++) {
+            g->user_left[b.first_user + u] = (int32_t)(b.offsets[u + 1] - b.offsets[u]);
+            g->user_at[b.first_user + u + 1] =
+                b.offsets[u + 1] - b.offsets[0] + n - (b.offsets[b.n_users] - b.offsets[0]);
         }
     }
 }
 
-/* The transpose: which users an item has. at (n_items + 1), users (rows) are to be freed. */
-static void users_of_items(const int64_t *offsets, const int32_t *items, int32_t n_users,
-                           int32_t n_items, int64_t **at_out, int32_t **users_out)
+/* The users of each item. item_left: (n_items) how many. */
+static void transpose(const struct kcore *k, struct graph *g, const int32_t *item_left)
 {
-    int64_t n = offsets[n_users], *at = xcalloc((size_t)n_items + 2, sizeof *at);
-    int32_t *users = xmalloc((size_t)n, sizeof *users);
-
-    for (int64_t e = 0; e < n; e++)
-        at[items[e] + 2]++;
-    for (int32_t i = 0; i < n_items; i++)
-        at[i + 2] += at[i + 1];
-    for (int32_t u = 0; u < n_users; u++)
-        for (int64_t e = offsets[u]; e < offsets[u + 1]; e++)
-            users[at[items[e] + 1]++] = u;
-    *at_out = at; /* now at[i] .. at[i + 1] is item i */
-    *users_out = users;
+    g->item_at[0] = 0;
+    for (int32_t i = 0; i < k->n_items; i++)
+        g->item_at[i + 1] = g->item_at[i] + item_left[i];
+    for (int32_t u = k->n_users - 1; u >= 0; u--) /* backwards: item_at ends at the starts */
+        for (int64_t e = g->user_at[u]; e < g->user_at[u + 1]; e++)
+            g->users[--g->item_at[g->items[e] + 1]] = u;
+    for (int32_t i = 0; i < k->n_items; i++)
+        g->item_at[i] = g->item_at[i + 1];
+    g->item_at[k->n_items] = k->n_kept;
 }
 
-int64_t kcore_peel(const int64_t *offsets, const int32_t *items, int32_t n_users, int32_t n_items,
-                   int min_user, int min_item, bool *keep_user, bool *keep_item)
+/* Users who are short go; items that are so thereby are noted. */
+static void drop_short_users(struct kcore *k, struct graph *g, int32_t *item_left)
 {
-    AUTO_FREE int64_t *item_at = NULL, *degree = NULL;
-    AUTO_FREE int32_t *users = NULL, *stack = NULL;
-    AUTO_FREE bool *gone = NULL;
-    struct graph g;
-    int64_t left = 0;
+    for (int32_t s = 0; s < g->n_short_users; s++) {
+        int32_t u = g->short_users[s];
 
-    assert(n_users <= INT32_MAX - n_items);
-    users_of_items(offsets, items, n_users, n_items, &item_at, &users);
-    g = (struct graph){.n_users = n_users,
-                       .n_nodes = n_users + n_items,
-                       .user_at = offsets,
-                       .item_at = item_at,
-                       .items = items,
-                       .users = users,
-                       .min_user = min_user,
-                       .min_item = min_item};
-    g.degree = degree = xmalloc((size_t)g.n_nodes, sizeof *degree);
-    g.stack = stack = xmalloc((size_t)g.n_nodes, sizeof *stack);
-    g.gone = gone = xcalloc((size_t)g.n_nodes, sizeof *gone);
-    for (int32_t u = 0; u < n_users; u++)
-        degree[u] = offsets[u + 1] - offsets[u];
-    for (int32_t i = 0; i < n_items; i++)
-        degree[n_users + i] = item_at[i + 1] - item_at[i];
-    peel(&g);
-    for (int32_t u = 0; u < n_users; u++) {
-        keep_user[u] = !gone[u];
-        left += gone[u] ? 0 : degree[u];
+        k->keep_user[u] = false;
+        k->lost_by_user += g->user_left[u];
+        for (int64_t e = g->user_at[u]; e < g->user_at[u + 1]; e++) {
+            int32_t i = g->items[e];
+
+            if (k->keep_item[i] && item_left[i]-- == k->min_item)
+                g->short_items[g->n_short_items++] = i;
+        }
     }
-    for (int32_t i = 0; i < n_items; i++)
-        keep_item[i] = !gone[n_users + i];
-    return left;
+    g->n_short_users = 0;
+}
+
+static void drop_short_items(struct kcore *k, struct graph *g, const int32_t *item_left)
+{
+    for (int32_t s = 0; s < g->n_short_items; s++) {
+        int32_t i = g->short_items[s];
+
+        k->keep_item[i] = false;
+        k->lost_by_item += item_left[i];
+        for (int64_t e = g->item_at[i]; e < g->item_at[i + 1]; e++) {
+            int32_t u = g->users[e];
+
+            if (k->keep_user[u] && g->user_left[u]-- == k->min_user)
+                g->short_users[g->n_short_users++] = u;
+        }
+    }
+    g->n_short_items = 0;
+}
+
+static bool find_in_memory(struct kcore *k, int32_t *item_left, struct err *err)
+{
+    size_t n_users = (size_t)k->n_users, n_items = (size_t)k->n_items, rows = (size_t)k->n_kept;
+    AUTO(graph)
+    g = {.user_at = xmalloc(n_users + 1, sizeof *g.user_at),
+         .item_at = xmalloc(n_items + 1, sizeof *g.item_at),
+         .items = xmalloc(rows, sizeof *g.items),
+         .users = xmalloc(rows, sizeof *g.users),
+         .user_left = xmalloc(n_users, sizeof *g.user_left),
+         .short_users = xmalloc(n_users, sizeof *g.short_users),
+         .short_items = xmalloc(n_items, sizeof *g.short_items)};
+
+    if (!load(k, &g, err))
+        return false;
+    transpose(k, &g, item_left);
+    for (int32_t u = 0; u < k->n_users; u++)
+        if (g.user_left[u] < k->min_user)
+            g.short_users[g.n_short_users++] = u;
+    drop_short_users(k, &g, item_left);
+    g.n_short_items = 0; /* in the first round those count too that were short before */
+    for (int32_t i = 0; i < k->n_items; i++)
+        if (item_left[i] < k->min_item)
+            g.short_items[g.n_short_items++] = i;
+    for (;;) {
+        drop_short_items(k, &g, item_left);
+        if (g.n_short_users == 0)
+            return interrupt_check(err);
+        drop_short_users(k, &g, item_left);
+    }
+}
+
+bool kcore_find(struct kcore *k, struct err *err)
+{
+    AUTO_FREE int32_t *item_left = xcalloc((size_t)k->n_items, sizeof *item_left);
+    bool fits, ok;
+
+    memset(k->keep_user, true, (size_t)k->n_users);
+    memset(k->keep_item, true, (size_t)k->n_items);
+    k->n_kept = k->lost_by_user = k->lost_by_item = 0;
+    if (!count_items(k, item_left, err))
+        return false;
+    fits = (uint64_t)k->n_kept * 2 * sizeof *item_left <= k->memory;
+    ok = fits ? find_in_memory(k, item_left, err) : find_in_passes(k, item_left, err);
+    k->n_kept -= k->lost_by_user + k->lost_by_item;
+    return ok;
 }

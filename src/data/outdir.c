@@ -47,19 +47,6 @@ static void retire(const struct outdir *o, const char *old)
     rmdir(old);
 }
 
-/* "PREFIXpid" of a process that is gone. */
-static bool is_stale(const char *name, const char *prefix)
-{
-    size_t n = strlen(prefix);
-    char *end;
-    long pid;
-
-    if (strncmp(name, prefix, n) || name[n] < '1' || name[n] > '9')
-        return false;
-    pid = strtol(name + n, &end, 10);
-    return !*end && pid <= INT_MAX && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
-}
-
 static void retire_stale(const struct outdir *o, const char *dir, const char *prefix)
 {
     DIR *d = opendir(dir);
@@ -68,7 +55,7 @@ static void retire_stale(const struct outdir *o, const char *dir, const char *pr
     while (d && (e = readdir(d))) {
         AUTO_FREE char *old = path_join(dir, e->d_name);
 
-        if (is_stale(e->d_name, prefix))
+        if (file_is_stale(e->d_name, prefix))
             retire(o, old);
     }
     if (d)

@@ -38,6 +38,13 @@ static bool begins(enum packing packing, const char *head, size_t n)
            ((head[0] & 0xf0) == 0x50 && begins_with(skippable_magic, head + 1, n - 1));
 }
 
+const char *packing_name(enum packing p)
+{
+    static const char *const names[] = {"uncompressed", "gzip", "zstd"};
+
+    return names[p];
+}
+
 enum packing packing_of(const char *head, size_t n)
 {
     if (n >= strlen(gzip_magic) && begins(PACKED_GZIP, head, n))

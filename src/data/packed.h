@@ -21,6 +21,8 @@ enum packing { PACKED_NOT, PACKED_GZIP, PACKED_ZSTD };
  */
 enum packing packing_of(const char *head, size_t n);
 
+const char *packing_name(enum packing p); /* "uncompressed", "gzip", "zstd" */
+
 /* ---- bytes ---- */
 
 /* A file, pipe or "-" (stdin), read as a stream of unpacked bytes. */

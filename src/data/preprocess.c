@@ -1,54 +1,120 @@
 #include "data/preprocess.h"
 
 #include "base/file.h"
+#include "base/html.h"
+#include "data/kept.h"
 #include "data/outdir.h"
-#include "data/rows.h"
+#include "data/tempdir.h"
+
+#include <math.h>
+#include <unistd.h>
+
+/* ---- what shaped the data ---- */
 
 static void add_config_id(const struct preprocess_options *o, struct preprocess_stats *s)
 {
-    int n = snprintf(s->config_id, sizeof s->config_id, "%s-u%d-i%d", o->split->name, o->min_user,
-                     o->min_item);
+    static const char *const repeats[] = {"", "-last", "-all"};
+    const struct split_options *split = &o->split;
+    AUTO(buf) b = {0};
 
-    if (o->split->has_ratios)
-        snprintf(s->config_id + n, sizeof s->config_id - (size_t)n, "-%.10g-%.10g", o->train_ratio,
-                 o->val_ratio);
+    buf_printf(&b, "%s-u%d-i%d", split->split->name, o->min_user, o->min_item);
+    if (split->split->has_ratios)
+        buf_printf(&b, "-%.10g-%.10g", split->train_ratio, split->val_ratio);
+    if (split->split->has_seed)
+        buf_printf(&b, "-s%lld", (long long)split->seed);
+    if (!isnan(o->in.min_rating))
+        buf_printf(&b, "-r%.10g", o->in.min_rating);
+    if (o->in.after)
+        buf_printf(&b, "-after-%.40s", o->in.after);
+    if (o->in.before)
+        buf_printf(&b, "-before-%.40s", o->in.before);
+    buf_puts(&b, repeats[o->repeats]);
+    snprintf(s->config_id, sizeof s->config_id, "%s", buf_str(&b));
 }
 
-/* "2990" -> "2,990" */
-static const char *grouped(int64_t n, char out[static 32])
-{
-    char digits[24];
-    int len = snprintf(digits, sizeof digits, "%lld", (long long)n), at = 0;
+/* ---- memory ---- */
 
-    for (int i = 0; i < len; i++) {
-        if (i && (len - i) % 3 == 0)
-            out[at++] = ',';
-        out[at++] = digits[i];
-    }
-    out[at] = '\0';
-    return out;
+/* Bytes of a size such as "512MB" or "1.5 GiB", as DuckDB reads it. */
+static bool parse_size(const char *text, double *bytes, struct err *err)
+{
+    static const struct {
+        const char *name;
+        double bytes;
+    } units[] = {{"B", 1},         {"KB", 1e3},      {"MB", 1e6},      {"GB", 1e9},    {"TB", 1e12},
+                 {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 0x1p40}};
+    char *end;
+    double number = strtod(text, &end);
+
+    end += strspn(end, " ");
+    for (int i = 0; end != text && number > 0 && i < ARRAY_LEN(units); i++)
+        if (!strcasecmp(end, units[i].name)) {
+            *bytes = number * units[i].bytes;
+            return true;
+        }
+    return err_set(err, ERR_USAGE, "--memory-limit '%s' is no size such as 4GB", text);
+}
+
+static bool set_memory(struct preprocess_options *o, struct err *err)
+{
+    enum { LEAST_MB = 64 };
+    double bytes = 0.8 * (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+
+    if (o->memory_limit && !parse_size(o->memory_limit, &bytes, err))
+        return false;
+    if (bytes < LEAST_MB * 1e6)
+        return err_set(err, ERR_USAGE, "--memory-limit %s is less than the %d MB that are needed",
+                       o->memory_limit, LEAST_MB);
+    o->in.memory = (size_t)bytes;
+    return true;
+}
+
+/* ---- rows ---- */
+
+static bool nothing_left(const struct preprocess_stats *s, int64_t left, struct err *err)
+{
+    AUTO(buf) of = {0};
+
+    html_put_int(&of, ingest_lines(&s->in) - ingest_bad_lines(&s->in));
+    if (left == 0)
+        return err_set(err, ERR_DATA,
+                       "no rows are left of %s: all are outside --min-rating, --after or --before",
+                       buf_str(&of));
+    return err_wrap(err, "no rows are left of %s", buf_str(&of));
 }
 
 /* Raw files to the tables users, items and kept. */
 static bool select_rows(const struct preprocess_options *o, struct duck *d,
                         struct preprocess_stats *s, struct err *err)
 {
+    struct rows_options how = {.temp_dir = o->in.temp_dir,
+                               .memory = o->in.memory / 4,
+                               .repeats = o->repeats,
+                               .min_user = o->min_user};
     AUTO(rows) rows = {0};
-    char n[32];
+    AUTO(kept) kept = {0};
 
-    if (!ingest(d, &o->in, &s->in, err) || !rows_load(&rows, d, err))
+    if (!rows_open(&rows, &how, err) || !ingest(d, &o->in, &rows, &s->in, err))
+        return false;
+    s->has_times = rows.o.has_times;
+    if (rows.n == 0)
+        return nothing_left(s, 0, err);
+    if (!s->has_times && o->split.split->needs_times)
+        return err_set(err, ERR_DATA,
+                       "the input has no times: choose --split leave-one-out, ratio or random");
+    if (!rows_sort(&rows, err))
         return false;
     s->n_repeated = rows.n_repeated;
-    if (!rows_core(&rows, o->min_user, o->min_item, err))
-        return err_wrap(err, "no rows are left of %s",
-                        grouped(s->in.lines_read - s->in.bad_lines, n));
-    s->n_kept = rows.n_kept;
-    if (!rows_number(&rows, d, err) || !rows_to_table(&rows, d, err))
-        return false;
-    s->n_users = rows.n_kept_users;
-    s->n_items = rows.n_kept_items;
-    return true;
+    if (!kept_find(&kept, &rows, o->min_user, o->min_item, err))
+        return err->kind == ERR_DATA ? nothing_left(s, rows.n, err) : false;
+    s->n_kept = kept.n_rows;
+    s->n_users = kept.n_users;
+    s->n_items = kept.n_items;
+    s->lost_by_user = kept.lost_by_user;
+    s->lost_by_item = kept.lost_by_item;
+    return kept_to_tables(&kept, &rows, d, err);
 }
+
+/* ---- tables ---- */
 
 static bool write_part(struct duck *d, const char *dir, enum dataset_part part,
                        struct preprocess_stats *s, struct err *err)
@@ -67,26 +133,43 @@ static bool write_tables(const struct preprocess_options *o, struct duck *d, con
 {
     AUTO_FREE char *users = path_join(dir, dataset_files[DATASET_USERS]);
     AUTO_FREE char *items = path_join(dir, dataset_files[DATASET_ITEMS]);
+    int64_t span[2];
 
-    if (!split_label(o->split, d, s->n_kept, o->train_ratio, o->val_ratio, err))
+    if (!items_read(d, o->items.names, o->items.n, o->in.temp_dir, &s->items, err) ||
+        !split_label(&o->split, d, err))
         return false;
     for (int p = 0; p < DATASET_PARTS; p++)
         if (!write_part(d, dir, (enum dataset_part)p, s, err))
             return false;
+    if (!duck_row(d, "SELECT min(timestamp), max(timestamp) FROM kept", span, 2, err) ||
+        !duck_row(d, "SELECT count(title) FROM item_meta", &s->n_titles, 1, err))
+        return false;
+    s->first_time = span[0];
+    s->last_time = span[1];
     return duck_set_text(d, "users_output", users, err) &&
            duck_set_text(d, "items_output", items, err) && duck_run(d, "write_ids", err);
 }
 
 static bool make_tables(const struct preprocess_options *o, const char *dir,
-                        struct preprocess_stats *s, struct err *err)
+                        struct preprocess_stats *s, struct summary *summary, struct err *err)
 {
+    AUTO(tempdir) temp = {0};
     AUTO_FREE char *spill = path_join(dir, OUTDIR_SPILL);
+    struct preprocess_options own = *o;
     struct duck_options how = {o->threads, o->memory_limit, spill};
     AUTO(duck) d = {0};
 
-    return duck_open(&d, &how, err) && select_rows(o, &d, s, err) &&
-           write_tables(o, &d, dir, s, err);
+    if (!set_memory(&own, err) || (o->temp_dir && !tempdir_open(&temp, o->temp_dir, err)))
+        return false;
+    own.in.temp_dir = temp.path ? temp.path : dir;
+    if (temp.path)
+        how.spill_dir = temp.path;
+    return duck_open(&d, &how, err) && select_rows(&own, &d, s, err) &&
+           write_tables(&own, &d, dir, s, err) &&
+           (!summary || summary_collect(&d, s->has_times, summary, err));
 }
+
+/* ---- stats.json ---- */
 
 static bool add_digests(const char *dir, struct preprocess_stats *s, struct err *err)
 {
@@ -103,51 +186,92 @@ static bool add_digests(const char *dir, struct preprocess_stats *s, struct err 
     return true;
 }
 
-static void put_stats(const struct preprocess_options *o, const struct preprocess_stats *s,
-                      struct json_out *j)
+void preprocess_account(const struct preprocess_stats *s,
+                        struct preprocess_step out[PREPROCESS_STEPS])
 {
-    j->pretty = true;
-    json_open(j, NULL, '{');
+    const struct preprocess_step steps[] = {
+        {NULL, "lines read", ingest_lines(&s->in)},
+        {"malformed", "malformed", s->in.n[FATE_MALFORMED]},
+        {"missing_field", "without user, item or time", s->in.n[FATE_MISSING_FIELD]},
+        {"out_of_range", "time unreadable or out of range", s->in.n[FATE_OUT_OF_RANGE]},
+        {"below_min_rating", "below --min-rating", s->in.n[FATE_BELOW_MIN_RATING]},
+        {"outside_dates", "outside --after and --before", s->in.n[FATE_OUTSIDE_DATES]},
+        {"repeated", "repeats of a user and an item", s->n_repeated},
+        {"filtered_by_users", "of users with too few", s->lost_by_user},
+        {"filtered_by_items", "of items with too few", s->lost_by_item},
+        {"filtered_interactions", "kept", s->n_kept},
+    };
+
+    static_assert(ARRAY_LEN(steps) == PREPROCESS_STEPS, "a row for each");
+    memcpy(out, steps, sizeof steps);
+}
+
+/* The steps of the account with these keys in between, `from` and `to` too. */
+static void put_steps(const struct preprocess_stats *s, enum fate from, int to, struct json_out *j)
+{
+    struct preprocess_step steps[PREPROCESS_STEPS];
+
+    preprocess_account(s, steps);
+    for (int i = (int)from; i <= to; i++)
+        json_put_int(j, steps[i].key, steps[i].n);
+}
+
+void preprocess_put_stats(const struct preprocess_options *o, const struct preprocess_stats *s,
+                          struct json_out *j)
+{
+    static const char *const repeats[] = {"first", "last", "all"};
+
     json_put_str(j, "config_id", s->config_id);
-    json_put_int(j, "lines_read", s->in.lines_read);
-    json_put_int(j, "bad_lines", s->in.bad_lines);
-    json_put_int(j, "raw_interactions", s->in.lines_read - s->in.bad_lines);
-    json_put_int(j, "repeated", s->n_repeated);
-    json_put_int(j, "filtered_interactions", s->n_kept);
+    json_put_int(j, "lines_read", ingest_lines(&s->in));
+    json_put_int(j, "bad_lines", ingest_bad_lines(&s->in));
+    put_steps(s, FATE_MALFORMED, FATE_OUT_OF_RANGE, j);
+    json_put_int(j, "raw_interactions", ingest_lines(&s->in) - ingest_bad_lines(&s->in));
+    put_steps(s, FATE_BELOW_MIN_RATING, PREPROCESS_STEPS - 1, j);
     json_put_int(j, "num_users", s->n_users);
     json_put_int(j, "num_items", s->n_items);
+    json_put_int(j, "items_with_title", s->n_titles);
     json_put_int(j, "train_size", s->n_part[DATASET_TRAIN]);
     json_put_int(j, "val_size", s->n_part[DATASET_VAL]);
     json_put_int(j, "test_size", s->n_part[DATASET_TEST]);
-    json_put_str(j, "split_strategy", o->split->name);
+    json_put_str(j, "split_strategy", o->split.split->name);
+    json_put_str(j, "repeats", repeats[o->repeats]);
     json_put_int(j, "min_user", o->min_user);
     json_put_int(j, "min_item", o->min_item);
-    json_put_real(j, "train_ratio", o->train_ratio);
-    json_put_real(j, "val_ratio", o->val_ratio);
+    json_put_real(j, "train_ratio", o->split.train_ratio);
+    json_put_real(j, "val_ratio", o->split.val_ratio);
+    json_put_bool(j, "has_times", s->has_times);
+    json_put_int(j, "first_time", s->first_time);
+    json_put_int(j, "last_time", s->last_time);
     json_open(j, "files", '{');
     for (int f = 0; f < DATASET_FILES; f++)
         json_put_str(j, dataset_files[f], s->file_digest[f]);
     json_close(j, '}');
     json_put_str(j, "digest", s->digest);
     json_put_str(j, "version", KINDRED_VERSION);
-    json_close(j, '}');
+}
+
+static bool write_stats(const struct preprocess_options *o, const struct preprocess_stats *s,
+                        const char *dir, struct err *err)
+{
+    AUTO(json_out) json = {0};
+    AUTO_FREE char *path = path_join(dir, dataset_files[DATASET_STATS]);
+
+    json.pretty = true;
+    json_open(&json, NULL, '{');
+    preprocess_put_stats(o, s, &json);
+    json_close(&json, '}');
+    return file_write(path, json.buf.data, json.buf.len, err);
 }
 
 bool preprocess(const struct preprocess_options *o, struct preprocess_stats *s,
-                struct json_out *json, struct err *err)
+                struct summary *summary, struct err *err)
 {
     AUTO(outdir) out = {0};
-    AUTO_FREE char *stats = NULL;
-    struct preprocess_options own = *o;
 
     *s = (struct preprocess_stats){0};
     if (!outdir_open(&out, o->output_dir, dataset_files, DATASET_FILES + 1, err))
         return false;
-    own.in.work_dir = out.tmp;
     add_config_id(o, s);
-    if (!make_tables(&own, out.tmp, s, err) || !add_digests(out.tmp, s, err))
-        return false;
-    put_stats(o, s, json);
-    stats = path_join(out.tmp, dataset_files[DATASET_STATS]);
-    return file_write(stats, json->buf.data, json->buf.len, err) && outdir_commit(&out, err);
+    return make_tables(o, out.tmp, s, summary, err) && add_digests(out.tmp, s, err) &&
+           write_stats(o, s, out.tmp, err) && outdir_commit(&out, err);
 }

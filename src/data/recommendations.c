@@ -50,7 +50,8 @@ bool recommendations_write(const struct duck_source *source, const char *dir, co
         !duck_register_source(&d, source, err) || !duck_run(&d, "recommendations", err))
         return false;
     buf_puts(&copy, "COPY recommendations TO ");
-    duck_put_quoted(&copy, out.tmp); /* the very file that `out` flushes and renames */
+    /* the very file that `out` flushes and renames */
+    duck_put_quoted(&copy, out.tmp ? out.tmp : out.path);
     buf_printf(&copy, " (%s, USE_TMP_FILE false)", form_of(path)->options);
     if (!duck_exec(&d, buf_str(&copy), err))
         return err->kind == ERR_INTERRUPTED ? false : err_wrap(err, "cannot write '%s'", path);

@@ -1,341 +1,348 @@
 #include "data/rows.h"
 
-#include "data/kcore.h"
+#include "base/interrupt.h"
 
-#include <math.h>
+/* ---- collecting ---- */
 
-/* ---- from SQL ---- */
-
-/* What the dictionaries say of each line, in the input's order. */
-struct lines {
-    int64_t n;
-    int32_t *user, *item; /* (n) user -1: a bad line */
-    int64_t *time;
-    float *rating;
-};
-
-static void lines_release(struct lines *l)
+bool rows_open(struct rows *r, const struct rows_options *o, struct err *err)
 {
-    free(l->user);
-    free(l->item);
-    free(l->time);
-    free(l->rating);
-    *l = (struct lines){0};
-}
-
-static bool lines_read(struct lines *l, struct duck *d, struct err *err)
-{
-    AUTO(duck_rows) block = {0};
-
-    if (!duck_query(d, &block,
-                    "SELECT raw.rowid, CAST(u.rowid AS INTEGER), CAST(i.rowid AS INTEGER),"
-                    "       raw.timestamp, raw.rating "
-                    "FROM raw JOIN user_dict u USING (user_id) JOIN item_dict i USING (item_id) "
-                    "WHERE raw.timestamp IS NOT NULL",
-                    err))
-        return false;
-    while (duck_next(&block, err)) {
-        const int64_t *at = duck_int64(&block, 0), *time = duck_int64(&block, 3);
-        const int32_t *user = duck_int32(&block, 1), *item = duck_int32(&block, 2);
-        const float *rating = duck_float(&block, 4);
-
-        for (int64_t b = 0; b < block.n; b++) {
-            l->user[at[b]] = user[b];
-            l->item[at[b]] = item[b];
-            l->time[at[b]] = time[b];
-            l->rating[at[b]] = duck_is_null(&block, 4, b) ? NAN : rating[b];
-        }
-    }
-    return !block.failed;
-}
-
-static bool lines_load(struct lines *l, struct rows *r, struct duck *d, struct err *err)
-{
-    int64_t counts[3];
-
-    if (!duck_row(d,
-                  "SELECT coalesce(max(rowid) + 1, 0), (SELECT count(*) FROM user_dict),"
-                  "       (SELECT count(*) FROM item_dict) FROM raw",
-                  counts, 3, err))
-        return false;
-    if (counts[0] > INT32_MAX)
-        return err_set(err, ERR_DATA, "%lld lines are more than the %d that can be numbered",
-                       (long long)counts[0], INT32_MAX);
-    l->n = counts[0];
-    r->n_users = (int32_t)counts[1];
-    r->n_items = (int32_t)counts[2];
-    l->user = xmalloc((size_t)l->n, sizeof *l->user);
-    l->item = xmalloc((size_t)l->n, sizeof *l->item);
-    l->time = xmalloc((size_t)l->n, sizeof *l->time);
-    l->rating = xmalloc((size_t)l->n, sizeof *l->rating);
-    memset(l->user, -1, (size_t)l->n * sizeof *l->user);
-    return lines_read(l, d, err);
-}
-
-/* ---- sorting ---- */
-
-static int by_time(const void *a, const void *b, void *context)
-{
-    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
-    const int64_t *time = context;
-
-    if (time[x] != time[y])
-        return time[x] < time[y] ? -1 : 1;
-    return x < y ? -1 : 1;
-}
-
-/* order: (offsets[n_users]) the lines by user, then time, then place in the input. */
-static int32_t *sort_lines(const struct lines *l, struct rows *r)
-{
-    int64_t *at = xcalloc((size_t)r->n_users + 2, sizeof *at);
-    int32_t *order;
-
-    for (int64_t i = 0; i < l->n; i++)
-        if (l->user[i] >= 0)
-            at[l->user[i] + 2]++;
-    for (int32_t u = 0; u < r->n_users; u++)
-        at[u + 2] += at[u + 1];
-    order = xmalloc((size_t)at[r->n_users + 1], sizeof *order);
-    for (int64_t i = 0; i < l->n; i++)
-        if (l->user[i] >= 0)
-            order[at[l->user[i] + 1]++] = (int32_t)i;
-    for (int32_t u = 0; u < r->n_users; u++)
-        qsort_r(order + at[u], (size_t)(at[u + 1] - at[u]), sizeof *order, by_time, l->time);
-    r->offsets = at;
-    return order;
-}
-
-/* The rows in that order, a user's later rows of an item left out. */
-static void gather(const struct lines *l, const int32_t *order, struct rows *r)
-{
-    int64_t n = r->offsets[r->n_users], to = 0, start = 0;
-    AUTO_FREE int32_t *last_user = xmalloc((size_t)r->n_items, sizeof *last_user);
-
-    r->items = xmalloc((size_t)n, sizeof *r->items);
-    r->times = xmalloc((size_t)n, sizeof *r->times);
-    r->ratings = xmalloc((size_t)n, sizeof *r->ratings);
-    memset(last_user, -1, (size_t)r->n_items * sizeof *last_user);
-    for (int32_t u = 0; u < r->n_users; u++) {
-        int64_t end = r->offsets[u + 1];
-
-        for (int64_t e = start; e < end; e++) {
-            int32_t i = order[e], item = l->item[i];
-
-            if (last_user[item] == u)
-                continue;
-            last_user[item] = u;
-            r->items[to] = item;
-            r->times[to] = l->time[i];
-            r->ratings[to++] = l->rating[i];
-        }
-        start = end;
-        r->offsets[u + 1] = to;
-    }
-    r->n_repeated = n - to;
-}
-
-bool rows_load(struct rows *r, struct duck *d, struct err *err)
-{
-    AUTO(lines) l = {0};
-    AUTO_FREE int32_t *order = NULL;
-
-    *r = (struct rows){0};
-    if (!duck_run(d, "dictionaries", err) || !lines_load(&l, r, d, err) ||
-        !duck_exec(d, "DROP TABLE raw", err))
-        return false;
-    order = sort_lines(&l, r);
-    gather(&l, order, r);
-    return true;
+    *r = (struct rows){.o = *o};
+    return spool_open(&r->raw, o->temp_dir, err);
 }
 
 void rows_release(struct rows *r)
 {
+    names_release(&r->users);
+    names_release(&r->items);
+    free(r->n_of_user);
+    free(r->user_at);
     free(r->offsets);
-    free(r->items);
-    free(r->times);
-    free(r->ratings);
-    free(r->keep_user);
-    free(r->keep_item);
-    free(r->user_order);
-    free(r->item_idx);
+    spool_release(&r->raw);
+    spool_release(&r->items_of);
+    spool_release(&r->rest_of);
     *r = (struct rows){0};
 }
 
-/* ---- the core ---- */
-
-/* The most rows that one user has, and one item. */
-static void most_rows(const struct rows *r, int64_t *of_user, int64_t *of_item)
+size_t rows_memory(const struct rows *r)
 {
-    AUTO_FREE int64_t *count = xcalloc((size_t)r->n_items, sizeof *count);
-
-    *of_user = *of_item = 0;
-    for (int32_t u = 0; u < r->n_users; u++)
-        *of_user = MAX(*of_user, r->offsets[u + 1] - r->offsets[u]);
-    for (int64_t e = 0; e < r->offsets[r->n_users]; e++)
-        *of_item = MAX(*of_item, ++count[r->items[e]]);
+    return names_memory(&r->users) + names_memory(&r->items) +
+           r->n_of_user_cap * sizeof *r->n_of_user;
 }
 
-static bool none_left(const struct rows *r, int min_user, int min_item, struct err *err)
+static void count_users(struct rows *r, const int32_t *users, int n)
 {
-    int64_t of_user, of_item;
-    const char *lower = "--min-user or --min-item";
-    AUTO_FREE char *why = NULL;
+    if ((size_t)r->users.n > r->n_of_user_cap) {
+        size_t cap = MAX(r->n_of_user_cap + r->n_of_user_cap / 2, (size_t)r->users.n);
 
-    most_rows(r, &of_user, &of_item);
-    if (of_user < min_user && of_item < min_item) {
-        why = xasprintf("no user has %d rows (--min-user; the most is %lld) and no item has %d "
-                        "(--min-item; the most is %lld)",
-                        min_user, (long long)of_user, min_item, (long long)of_item);
-        lower = "both";
-    } else if (of_user < min_user) {
-        why = xasprintf("no user has %d rows (--min-user; the most is %lld)", min_user,
-                        (long long)of_user);
-        lower = "--min-user";
-    } else if (of_item < min_item) {
-        why = xasprintf("no item has %d rows (--min-item; the most is %lld)", min_item,
-                        (long long)of_item);
-        lower = "--min-item";
-    } else {
-        why = xasprintf("no users of %d rows (--min-user) have items of %d (--min-item) in common",
-                        min_user, min_item);
+        r->n_of_user = xrealloc(r->n_of_user, cap, sizeof *r->n_of_user);
+        memset(r->n_of_user + r->n_of_user_cap, 0, (cap - r->n_of_user_cap) * sizeof *r->n_of_user);
+        r->n_of_user_cap = cap;
     }
-    return err_set(err, ERR_DATA, "%s; lower %s", why, lower);
+    for (int i = 0; i < n; i++)
+        r->n_of_user[users[i]]++;
 }
 
-bool rows_core(struct rows *r, int min_user, int min_item, struct err *err)
+bool rows_add(struct rows *r, int n, const struct name *user, const struct name *item,
+              const int64_t *time, const float *rating, int part, struct err *err)
 {
-    r->keep_user = xmalloc((size_t)r->n_users, sizeof *r->keep_user);
-    r->keep_item = xmalloc((size_t)r->n_items, sizeof *r->keep_item);
-    r->n_kept = kcore_peel(r->offsets, r->items, r->n_users, r->n_items, min_user, min_item,
-                           r->keep_user, r->keep_item);
-    return r->n_kept > 0 ? true : none_left(r, min_user, min_item, err);
+    int32_t users[NAMES_BLOCK], items[NAMES_BLOCK];
+    struct row block[NAMES_BLOCK];
+
+    if (!names_add(&r->users, user, n, users) || !names_add(&r->items, item, n, items))
+        return err_set(err, ERR_DATA, "more users or items than the %d that can be numbered",
+                       INT32_MAX);
+    count_users(r, users, n);
+    for (int i = 0; i < n; i++)
+        block[i] = (struct row){time[i], users[i], items[i], rating[i], part};
+    r->n += n;
+    return spool_append(&r->raw, block, (size_t)n * sizeof *block, err);
 }
 
-/* ---- back to SQL ---- */
+/* ---- places ---- */
 
-/* The numbers of what is kept, for the source kept_users or kept_items. */
-struct flags {
-    const bool *keep;
-    int32_t n, at;
+/* Fill user_at and offsets; returns each user's place, to be freed. */
+static int32_t *place_users(struct rows *r)
+{
+    int32_t n = r->users.n, n_sorted = 0, n_others = 0;
+    int32_t *place = xmalloc((size_t)n, sizeof *place);
+
+    r->user_at = xmalloc((size_t)n, sizeof *r->user_at);
+    r->offsets = xmalloc((size_t)n + 1, sizeof *r->offsets);
+    for (int32_t u = 0; u < n; u++)
+        if (r->n_of_user[u] >= r->o.min_user)
+            r->user_at[n_sorted++] = u;
+        else
+            r->user_at[n - ++n_others] = u;
+    names_sort(&r->users, r->user_at, n_sorted);
+    r->offsets[0] = 0;
+    for (int32_t p = 0; p < n; p++) {
+        place[r->user_at[p]] = p;
+        r->offsets[p + 1] = r->offsets[p] + r->n_of_user[r->user_at[p]];
+    }
+    return place;
+}
+
+/* ---- what fits into memory at a time ---- */
+
+/* Places first .. end - 1, whose rows are sorted together. */
+struct range {
+    int32_t first, end;
 };
 
-static bool next_kept(void *context, int64_t at, void *const *columns, int64_t max, int64_t *n,
-                      struct err *err)
-{
-    struct flags *f = context;
-    int32_t *number = columns[0];
+struct sorter {
+    struct rows *r;
+    const int32_t *place; /* (users.n) */
+    struct range *ranges; /* (n_ranges) */
+    int n_ranges;
+    struct spool parted;  /* the rows by range, where there are several */
+    struct row *in, *out; /* the rows of a range */
+    bool *seen;           /* (items.n) */
+};
 
-    (void)err;
-    if (at == 0)
-        f->at = 0;
-    for (*n = 0; f->at < f->n && *n < max; f->at++)
-        if (f->keep[f->at])
-            number[(*n)++] = f->at;
+static void sorter_release(struct sorter *s)
+{
+    free(s->ranges);
+    free(s->in);
+    free(s->out);
+    free(s->seen);
+    spool_release(&s->parted);
+}
+
+static void plan(struct sorter *s)
+{
+    const struct rows *r = s->r;
+    int64_t most = (int64_t)(r->o.memory / (2 * sizeof(struct row))), largest = 0;
+
+    for (int32_t first = 0, end; first < r->users.n; first = end) {
+        for (end = first + 1; end < r->users.n; end++)
+            if (r->offsets[end + 1] - r->offsets[first] > most)
+                break;
+        s->ranges = xrealloc(s->ranges, (size_t)s->n_ranges + 1, sizeof *s->ranges);
+        s->ranges[s->n_ranges++] = (struct range){first, end};
+        largest = MAX(largest, r->offsets[end] - r->offsets[first]);
+    }
+    s->in = xmalloc((size_t)largest, sizeof *s->in);
+    s->out = xmalloc((size_t)largest, sizeof *s->out);
+    s->seen = xcalloc((size_t)r->items.n, sizeof *s->seen);
+}
+
+/* ---- rows to their ranges ---- */
+
+enum { WAITING = 4096 }; /* rows of a range that are written together */
+
+struct parting {
+    struct row *waiting; /* (n_ranges, WAITING) */
+    int *n;              /* (n_ranges) */
+    int64_t *at;         /* (n_ranges) where the next go, in rows */
+    int32_t *range_of;   /* (users.n) by place */
+};
+
+static void parting_release(struct parting *p)
+{
+    free(p->waiting);
+    free(p->n);
+    free(p->at);
+    free(p->range_of);
+}
+
+static bool pass_on(struct sorter *s, struct parting *p, int range, struct err *err)
+{
+    size_t bytes = (size_t)p->n[range] * sizeof(struct row);
+    int64_t at = p->at[range] * (int64_t)sizeof(struct row);
+
+    p->at[range] += p->n[range];
+    p->n[range] = 0;
+    return spool_write(&s->parted, at, p->waiting + (size_t)range * WAITING, bytes, err);
+}
+
+static void parting_init(struct parting *p, const struct sorter *s)
+{
+    size_t n = (size_t)s->n_ranges;
+
+    p->waiting = xmalloc(n * WAITING, sizeof *p->waiting);
+    p->n = xcalloc(n, sizeof *p->n);
+    p->at = xmalloc(n, sizeof *p->at);
+    p->range_of = xmalloc((size_t)s->r->users.n, sizeof *p->range_of);
+    for (int i = 0; i < s->n_ranges; i++) {
+        p->at[i] = s->r->offsets[s->ranges[i].first];
+        for (int32_t place = s->ranges[i].first; place < s->ranges[i].end; place++)
+            p->range_of[place] = i;
+    }
+}
+
+/* Write the rows to s->parted, each range's together, in the input's order. */
+static bool part_rows(struct sorter *s, struct err *err)
+{
+    AUTO(parting) p = {0};
+    AUTO_FREE struct row *block = xmalloc(WAITING, sizeof *block);
+    const struct rows *r = s->r;
+
+    if (!spool_open(&s->parted, r->o.temp_dir, err))
+        return false;
+    parting_init(&p, s);
+    for (int64_t at = 0; at < r->n; at += WAITING) {
+        int64_t n = MIN(r->n - at, (int64_t)WAITING);
+
+        if (!interrupt_check(err) || !spool_read(&r->raw, at * (int64_t)sizeof *block, block,
+                                                 (size_t)n * sizeof *block, err))
+            return false;
+        for (int64_t i = 0; i < n; i++) {
+            int range = p.range_of[s->place[block[i].user]];
+
+            p.waiting[(size_t)range * WAITING + (size_t)p.n[range]++] = block[i];
+            if (p.n[range] == WAITING && !pass_on(s, &p, range, err))
+                return false;
+        }
+    }
+    for (int range = 0; range < s->n_ranges; range++)
+        if (!pass_on(s, &p, range, err))
+            return false;
     return true;
 }
 
-static bool order_users(struct rows *r, struct duck *d, struct err *err)
+/* ---- a range ---- */
+
+/* Of one user's rows, whose `user` is their place in the input. */
+static int by_part_and_time(const void *a, const void *b)
 {
-    AUTO(duck_rows) block = {0};
-    int64_t n;
+    const struct row *x = a, *y = b;
 
-    if (!duck_row(d, "SELECT count(*) FROM users", &n, 1, err) ||
-        !duck_query(d, &block, "SELECT rowid, number FROM users", err))
-        return false;
-    r->n_kept_users = (int32_t)n;
-    r->user_order = xmalloc((size_t)n, sizeof *r->user_order);
-    while (duck_next(&block, err)) {
-        const int64_t *idx = duck_int64(&block, 0);
-        const int32_t *number = duck_int32(&block, 1);
+    if (x->part != y->part)
+        return x->part < y->part ? -1 : 1;
+    if (x->time != y->time)
+        return x->time < y->time ? -1 : 1;
+    return (x->user > y->user) - (x->user < y->user);
+}
 
-        for (int64_t i = 0; i < block.n; i++)
-            r->user_order[idx[i]] = number[i];
+static void sort_user(struct row *rows, int32_t n, bool has_times)
+{
+    bool sorted = true;
+
+    for (int32_t i = 0; i < n; i++) {
+        rows[i].user = i;
+        sorted &= i == 0 || by_part_and_time(&rows[i - 1], &rows[i]) < 0;
     }
-    return !block.failed;
+    if (!sorted)
+        qsort(rows, (size_t)n, sizeof *rows, by_part_and_time);
+    for (int32_t i = 0; !has_times && i < n; i++)
+        rows[i].time = i;
 }
 
-static bool index_items(struct rows *r, struct duck *d, struct err *err)
+/* The rows of s->in to s->out, by user, part, time and input. */
+static void sort_range(struct sorter *s, const struct range *g)
 {
-    AUTO(duck_rows) block = {0};
+    const struct rows *r = s->r;
+    int32_t n_users = g->end - g->first;
+    int64_t start = r->offsets[g->first], n = r->offsets[g->end] - start;
+    AUTO_FREE int64_t *at = xmalloc((size_t)n_users, sizeof *at);
 
-    r->item_idx = xmalloc((size_t)r->n_items, sizeof *r->item_idx);
-    if (!duck_query(d, &block, "SELECT rowid, number FROM items", err))
-        return false;
-    while (duck_next(&block, err)) {
-        const int64_t *idx = duck_int64(&block, 0);
-        const int32_t *number = duck_int32(&block, 1);
+    for (int32_t u = 0; u < n_users; u++)
+        at[u] = r->offsets[g->first + u] - start;
+    for (int64_t i = 0; i < n; i++)
+        s->out[at[s->place[s->in[i].user] - g->first]++] = s->in[i];
+#pragma omp parallel for schedule(dynamic, 1024)
+    for (int32_t u = 0; u < n_users; u++) {
+        int64_t from = r->offsets[g->first + u] - start;
 
-        for (int64_t i = 0; i < block.n; i++)
-            r->item_idx[number[i]] = (int32_t)idx[i];
-        r->n_kept_items += (int32_t)block.n;
+        sort_user(s->out + from, (int32_t)(at[u] - from), r->o.has_times);
     }
-    return !block.failed;
 }
 
-bool rows_number(struct rows *r, struct duck *d, struct err *err)
+/* Take the repeats out of rows of one user and part; returns how many are left. */
+static int64_t without_repeats(struct sorter *s, struct row *rows, int64_t n)
 {
-    struct flags users = {r->keep_user, r->n_users, 0}, items = {r->keep_item, r->n_items, 0};
-    struct duck_source kept_users = {
-        "kept_users", {{"number", DUCK_INT32}}, r->n_users, next_kept, &users};
-    struct duck_source kept_items = {
-        "kept_items", {{"number", DUCK_INT32}}, r->n_items, next_kept, &items};
+    bool backwards = s->r->o.repeats == REPEATS_LAST;
+    int64_t left = 0;
 
-    return duck_register_source(d, &kept_users, err) && duck_register_source(d, &kept_items, err) &&
-           duck_run(d, "number_kept", err) && order_users(r, d, err) && index_items(r, d, err);
+    if (s->r->o.repeats == REPEATS_ALL)
+        return n;
+    for (int64_t i = 0; i < n; i++) {
+        struct row *row = &rows[backwards ? n - 1 - i : i];
+
+        row->user = s->seen[row->item]; /* from here on: whether it goes */
+        s->seen[row->item] = true;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        s->seen[rows[i].item] = false;
+        if (!rows[i].user)
+            rows[left++] = rows[i];
+    }
+    return left;
 }
 
-/* A walk over the kept rows. */
-struct walk {
-    const struct rows *r;
-    int32_t user_idx;
-    int64_t row; /* of that user, where the walk stands */
-};
-
-static bool next_rows(void *context, int64_t at, void *const *columns, int64_t max, int64_t *n,
-                      struct err *err)
+static bool write_rows(struct rows *r, const struct row *rows, int64_t n, struct err *err)
 {
-    struct walk *w = context;
-    const struct rows *r = w->r;
-    int32_t *user = columns[0], *item = columns[1];
-    int64_t *time = columns[2];
-    float *rating = columns[3];
+    for (int64_t i = 0; i < n; i++) {
+        struct row_rest rest = {rows[i].time, rows[i].rating, rows[i].part};
 
-    (void)err;
-    if (at == 0)
-        *w = (struct walk){r, 0, r->offsets[r->user_order[0]]};
-    *n = 0;
-    while (*n < max && w->user_idx < r->n_kept_users) {
-        if (w->row == r->offsets[r->user_order[w->user_idx] + 1]) {
-            if (++w->user_idx < r->n_kept_users)
-                w->row = r->offsets[r->user_order[w->user_idx]];
-            continue;
-        }
-        if (r->keep_item[r->items[w->row]]) {
-            user[*n] = w->user_idx;
-            item[*n] = r->item_idx[r->items[w->row]];
-            time[*n] = r->times[w->row];
-            rating[(*n)++] = r->ratings[w->row];
-        }
-        w->row++;
+        if (!spool_append(&r->items_of, &rows[i].item, sizeof rows[i].item, err) ||
+            !spool_append(&r->rest_of, &rest, sizeof rest, err))
+            return false;
     }
     return true;
 }
 
-bool rows_to_table(struct rows *r, struct duck *d, struct err *err)
+/* From s->out to the files. to: the place of the next row there. */
+static bool write_range(struct sorter *s, const struct range *g, int64_t *to, struct err *err)
 {
-    struct walk walk = {.r = r};
-    struct duck_source source = {"kept_rows",
-                                 {{"user_idx", DUCK_INT32},
-                                  {"item_idx", DUCK_INT32},
-                                  {"timestamp", DUCK_INT64},
-                                  {"rating", DUCK_FLOAT}},
-                                 r->n_kept,
-                                 next_rows,
-                                 &walk};
+    struct rows *r = s->r;
+    int64_t start = r->offsets[g->first], from = 0;
 
-    return duck_register_source(d, &source, err) &&
-           duck_exec(d,
-                     "CREATE TABLE kept_in_order AS FROM kept_rows();"
-                     "CREATE VIEW kept AS SELECT *, rowid AS n FROM kept_in_order",
-                     err);
+    for (int32_t p = g->first; p < g->end; p++) {
+        int64_t end = r->offsets[p + 1] - start;
+
+        r->offsets[p] = *to;
+        while (from < end) {
+            int64_t n = 1, left;
+
+            while (from + n < end && s->out[from + n].part == s->out[from].part)
+                n++;
+            left = without_repeats(s, s->out + from, n);
+            if (!write_rows(r, s->out + from, left, err))
+                return false;
+            from += n;
+            *to += left;
+        }
+    }
+    return true;
+}
+
+static bool sort_ranges(struct sorter *s, struct err *err)
+{
+    struct rows *r = s->r;
+    const struct spool *from = s->n_ranges > 1 ? &s->parted : &r->raw;
+    int64_t to = 0;
+
+    for (int i = 0; i < s->n_ranges; i++) {
+        const struct range *g = &s->ranges[i];
+        int64_t start = r->offsets[g->first], n = r->offsets[g->end] - start;
+
+        if (!interrupt_check(err) || !spool_read(from, start * (int64_t)sizeof(struct row), s->in,
+                                                 (size_t)n * sizeof(struct row), err))
+            return false;
+        sort_range(s, g);
+        if (!write_range(s, g, &to, err))
+            return false;
+    }
+    r->offsets[r->users.n] = to;
+    r->n_repeated = r->n - to;
+    return spool_flush(&r->items_of, err) && spool_flush(&r->rest_of, err);
+}
+
+bool rows_sort(struct rows *r, struct err *err)
+{
+    AUTO_FREE int32_t *place = NULL;
+    AUTO(sorter) s = {.r = r};
+
+    names_seal(&r->users);
+    names_seal(&r->items);
+    if (!spool_flush(&r->raw, err) || !spool_open(&r->items_of, r->o.temp_dir, err) ||
+        !spool_open(&r->rest_of, r->o.temp_dir, err))
+        return false;
+    s.place = place = place_users(r);
+    plan(&s);
+    if ((s.n_ranges > 1 && !part_rows(&s, err)) || !sort_ranges(&s, err))
+        return false;
+    spool_release(&r->raw);
+    return true;
 }

@@ -1,42 +1,68 @@
-/* rows.h - the valid rows of the input as arrays, sorted, without repeats, and the kept ones of
- * them.
+/* rows.h - the valid rows of the input: collected, sorted by user and time, without repeats.
  *
- * In order: rows_load from `raw` and its dictionaries, rows_core, rows_number; then the source that
- * rows_source describes gives what is kept back to SQL. */
+ * The rows themselves lie in temporary files (spool.h); in memory are the ids, a few numbers a user
+ * and an item, and as much of the rows as is sorted at a time. */
 #ifndef KINDRED_ROWS_H
 #define KINDRED_ROWS_H
 
-#include "data/duck.h"
+#include "data/names.h"
+#include "data/spool.h"
 
-struct rows {
-    int32_t n_users, n_items; /* numbers in the dictionaries: 0 .. n - 1 */
-    int64_t *offsets;         /* (n_users + 1) where each user's rows start */
-    int32_t *items;           /* (offsets[n_users]) by user, then time, then the input's order */
-    int64_t *times;           /* (offsets[n_users]) milliseconds */
-    float *ratings;           /* (offsets[n_users]) NaN where there was none */
-    int64_t n_repeated;       /* rows that were left out: a user's later ones of an item */
+/* Which of a user's rows of one item counts, by time and then by place in the input. */
+enum repeats { REPEATS_FIRST, REPEATS_LAST, REPEATS_ALL };
+#define REPEATS_NAMES "first|last|all"
 
-    bool *keep_user, *keep_item; /* (n_users), (n_items) after rows_core */
-    int64_t n_kept;
-
-    int32_t n_kept_users, n_kept_items; /* after rows_number */
-    int32_t *user_order;                /* (n_kept_users) number by index */
-    int32_t *item_idx;                  /* (n_items) index by number */
+struct rows_options {
+    const char *temp_dir;
+    size_t memory; /* bytes of rows that are worked on at a time */
+    enum repeats repeats;
+    bool has_times; /* else a row's time is its place among the user's rows: 0, 1, ... */
+    int min_user;   /* users who have fewer rows are kept in no order */
 };
 
-/* ERR_DATA for more than 2^31 - 1 lines. Cost: O(n log n) for a user's n rows, 40 bytes a line. */
-NODISCARD bool rows_load(struct rows *r, struct duck *d, struct err *err);
+/* A row as it lies in the file; its place there is its place in the input. */
+struct row {
+    int64_t time; /* milliseconds since 1970 */
+    int32_t user, item;
+    float rating; /* NaN: none */
+    int32_t part; /* enum dataset_part, where the input says it; rows of different parts are no
+                     repeats, and are sorted by part first */
+};
+
+struct rows {
+    struct rows_options o;
+    struct names users, items;
+    int64_t n;
+    int32_t *n_of_user; /* (users.n) */
+    size_t n_of_user_cap;
+    struct spool raw; /* struct row (n), in the input's order */
+
+    /* After rows_sort. A user's place: those who have min_user rows in the order of their ids,
+     * then the others. */
+    int32_t *user_at;      /* (users.n) who stands at a place */
+    int64_t *offsets;      /* (users.n + 1) by place */
+    struct spool items_of; /* int32_t (offsets[users.n]) by place, then part, time, input */
+    struct spool rest_of;  /* struct row_rest, in the same order */
+    int64_t n_repeated;    /* rows that were left out */
+};
+
+struct row_rest {
+    int64_t time;
+    float rating;
+    int32_t part;
+};
+
+NODISCARD bool rows_open(struct rows *r, const struct rows_options *o, struct err *err);
+
+/* Append (n <= NAMES_BLOCK) rows; rating NaN: none. ERR_DATA for more than 2^31 - 1 users or
+ * items. */
+NODISCARD bool rows_add(struct rows *r, int n, const struct name *user, const struct name *item,
+                        const int64_t *time, const float *rating, int part, struct err *err);
+
+size_t rows_memory(const struct rows *r); /* bytes that the ids take */
+
+/* Cost: each row passes by once or, where `memory` is less than all takes, twice. */
+NODISCARD bool rows_sort(struct rows *r, struct err *err);
 void rows_release(struct rows *r);
-
-/* Keep the users and items that have enough rows of each other. ERR_DATA where none are left. */
-NODISCARD bool rows_core(struct rows *r, int min_user, int min_item, struct err *err);
-
-/* Number what is kept in the order of the ids, in tables `users` and `items` (rowid, number). Takes
- * the place of the dictionaries. */
-NODISCARD bool rows_number(struct rows *r, struct duck *d, struct err *err);
-
-/* Put the kept rows into the table kept (user_idx, item_idx, timestamp, rating, n), in order of
- * user, time and input; n counts them from 0. */
-NODISCARD bool rows_to_table(struct rows *r, struct duck *d, struct err *err);
 
 #endif

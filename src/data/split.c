@@ -1,12 +1,15 @@
 #include "data/split.h"
 
-#include <math.h>
-
 const struct split splits[] = {
-    {"temporal", "split_temporal", true},
-    {"leave-one-out", "split_leave_one_out", false},
+    {.name = "temporal", .script = "split_temporal", .has_ratios = true, .needs_times = true},
+    {.name = "leave-one-out", .script = "split_leave_one_out"},
+    {.name = "ratio", .script = "split_ratio", .has_ratios = true},
+    {.name = "random", .script = "split_random", .has_ratios = true, .has_seed = true},
+    {.name = "given", .script = "split_given"},
     {0},
 };
+
+const struct split *const split_given = &splits[ARRAY_LEN(splits) - 2];
 
 const struct split *split_named(const char *name)
 {
@@ -17,16 +20,16 @@ const struct split *split_named(const char *name)
     return NULL;
 }
 
-bool split_label(const struct split *s, struct duck *d, int64_t n_rows, double train_ratio,
-                 double val_ratio, struct err *err)
+bool split_label(const struct split_options *o, struct duck *d, struct err *err)
 {
-    double n = (double)n_rows;
-    int64_t n_train;
+    int64_t n_rows, n_train;
 
-    if (!duck_set_int(d, "train_end", (int64_t)floor(n * train_ratio), err) ||
-        !duck_set_int(d, "val_end", (int64_t)floor(n * (train_ratio + val_ratio)), err) ||
-        !duck_run(d, s->script, err) ||
-        !duck_row(d, "SELECT count(*) FROM labelled WHERE part = 'train'", &n_train, 1, err))
+    if (!duck_set_real(d, "train_ratio", o->train_ratio, err) ||
+        !duck_set_real(d, "until_val", o->train_ratio + o->val_ratio, err) ||
+        !duck_set_int(d, "seed", o->seed, err) || !duck_run(d, "user_cuts", err) ||
+        !duck_run(d, o->split->script, err) ||
+        !duck_row(d, "SELECT count(*) FROM labelled WHERE part = 'train'", &n_train, 1, err) ||
+        !duck_row(d, "SELECT count(*) FROM kept", &n_rows, 1, err))
         return false;
     if (n_train == 0)
         return err_set(err, ERR_DATA,

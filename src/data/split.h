@@ -10,22 +10,30 @@
 
 struct split {
     const char *name;
-    const char *script; /* makes `labelled` of `kept` (rows_to_table): its columns, and part */
+    const char *script; /* makes `labelled` of `kept` (kept.h): its columns, and part */
     bool has_ratios;    /* it looks at train_ratio and val_ratio */
+    bool has_seed;
+    bool needs_times; /* of the world, not only each user's order */
 };
 
-/* Ends with a NULL name. */
+/* Ends with a NULL name. The last of them, "given", is the one of --train, --val and --test. */
 extern const struct split splits[];
+extern const struct split *const split_given;
 
-/* The names joined by '|', for the option table. */
-#define SPLIT_NAMES "temporal|leave-one-out"
+/* The names joined by '|', for the option table; without "given". */
+#define SPLIT_NAMES "temporal|leave-one-out|ratio|random"
 
 /* One that the option table has let through. */
 const struct split *split_named(const char *name);
 
-/* Make the view labelled (user_idx, item_idx, timestamp, rating, n, part) out of (n_rows) kept
- * rows; part is 'train', 'val' or 'test'. ERR_DATA if there is nothing to train on. */
-NODISCARD bool split_label(const struct split *s, struct duck *d, int64_t n_rows,
-                           double train_ratio, double val_ratio, struct err *err);
+struct split_options {
+    const struct split *split;
+    double train_ratio, val_ratio; /* within 0..1, and so is their sum */
+    int64_t seed;
+};
+
+/* Make the view labelled (user_idx, item_idx, timestamp, rating, given, n, part) out of the rows of
+ * `kept`; part is 'train', 'val' or 'test'. ERR_DATA if there is nothing to train on. */
+NODISCARD bool split_label(const struct split_options *o, struct duck *d, struct err *err);
 
 #endif

@@ -3,7 +3,10 @@
 Run from the root of the repository: KINDRED=build/kindred python -m pytest tests/cli
 """
 
+import functools
 import os
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,12 +20,32 @@ ROOT = Path(__file__).absolute().parents[2]
 GENERATE = ("--users", 300, "--items", 120, "--reviews", 9000, "--seed", 7)
 
 
+PROGRAM = Path(os.environ.get("KINDRED", ROOT / "build" / "kindred")).absolute()
+
+
+def pytest_generate_tests(metafunc):
+    """Tests that ask for a `split` run with each that the program itself knows."""
+    if "split" in metafunc.fixturenames and not is_parametrized(metafunc, "split"):
+        metafunc.parametrize("split", splits_in_help())
+
+
+def is_parametrized(metafunc, name):
+    return any(name in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+
+
+@functools.cache
+def splits_in_help():
+    if not os.access(PROGRAM, os.X_OK):
+        return []
+    text = subprocess.run([PROGRAM, "preprocess", "--help"], capture_output=True, text=True, check=True).stdout
+    return re.search(r"--split (\S+)", text)[1].split("|")
+
+
 @pytest.fixture(scope="session")
 def kindred():
-    path = Path(os.environ.get("KINDRED", ROOT / "build" / "kindred")).absolute()
-    if not os.access(path, os.X_OK):
-        pytest.exit(f"{path} is no program: build it, or set KINDRED to its path", returncode=2)
-    return Program(path)
+    if not os.access(PROGRAM, os.X_OK):
+        pytest.exit(f"{PROGRAM} is no program: build it, or set KINDRED to its path", returncode=2)
+    return Program(PROGRAM)
 
 
 @pytest.fixture(scope="session")
@@ -35,16 +58,22 @@ def data_dir():
 
 
 @pytest.fixture(scope="session")
-def amazon(data_dir):
-    """amazon(name): the path of one file of real reviews."""
+def real(data_dir):
+    """real(name): the path of one file of real reviews."""
 
     def find(name):
-        path = data_dir / "amazon" / name
+        path = data_dir / name
         if not path.is_file():
-            pytest.skip(f"no ../shared/data/amazon/{name}: skipped a test on it")
+            pytest.skip(f"no ../shared/data/{name}: skipped a test on it")
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def amazon(real):
+    """amazon(name): the same, of Amazon's."""
+    return lambda name: real(f"amazon/{name}")
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +82,38 @@ def reviews(kindred, tmp_path_factory):
     path = tmp_path_factory.mktemp("reviews") / "reviews.jsonl"
     kindred.ok("generate", "--output", path, *GENERATE)
     return path
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """Reviews full of ties, repeats and odd ids. Read-only."""
+    return helpers.write_jsonl(tmp_path_factory.mktemp("made") / "made.jsonl", helpers.made_rows())
+
+
+@pytest.fixture
+def preprocess(kindred, tmp_path):
+    """preprocess(input, *options): the dataset folder that it writes."""
+
+    def run(*args, output="processed", piped=b""):
+        kindred.ok("preprocess", "--output-dir", tmp_path / output, "--input", *args, piped=piped)
+        return tmp_path / output
+
+    return run
+
+
+@pytest.fixture
+def refusal(kindred, tmp_path):
+    """refusal(input, *options) of a run that fails and leaves nothing behind: its line on stderr."""
+
+    def run(*args, code=1, **surroundings):
+        before = helpers.snapshot(tmp_path)
+        line = kindred.fails(code, "preprocess", "--output-dir", tmp_path / "out", "--input", *args,
+                             **surroundings)
+        assert not (tmp_path / "out").exists()
+        assert helpers.snapshot(tmp_path) == before
+        return line
+
+    return run
 
 
 @pytest.fixture(scope="session")

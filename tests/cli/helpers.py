@@ -1,10 +1,13 @@
 """Files in and out: reviews made for the tests, datasets and models read back, rankings compared."""
 
+import functools
+import gzip
 import hashlib
 import json
 import random
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors import safe_open
 from safetensors.numpy import save_file
@@ -55,11 +58,33 @@ def write_jsonl(path, rows):
     return write_lines(path, map(review, rows))
 
 
-def write_csv(path, rows, header="user_id,item_id,time,rating", fields=("user", "item", "time", "rating")):
-    """fields: what each column of the header holds, None for a column of no interest."""
-    delimiter = max("\t,;", key=header.count)
+def write_csv(path, rows, header="user_id,item_id,time,rating", fields=oracle.FIELDS, delimiter=None):
+    """fields: what each column of the header holds, None for a column of no interest; header None: none."""
+    delimiter = delimiter or max(("\t", ",", ";", "::", "|"), key=header.count)
     lines = (delimiter.join(str(getattr(row, field)) if field else "x" for field in fields) for row in rows)
-    return write_lines(path, (line.encode() for line in (header, *lines)))
+    return write_lines(path, (line.encode() for line in ([header] if header else []) + list(lines)))
+
+
+def write_parquet(path, rows, **columns):
+    """columns: name -> values or an Arrow array, in place of or in addition to the rows' own."""
+    own = {"user_id": [row.user for row in rows], "parent_asin": [row.item for row in rows],
+           "timestamp": [row.time for row in rows], "rating": [row.rating for row in rows]}
+    pq.write_table(pa.table({name: values for name, values in (own | columns).items() if values is not None}),
+                   path, row_group_size=400)
+    return path
+
+
+def write_sequences(path, rows):
+    """A line for each user: the items in order of time."""
+    items = {}
+    for row in sorted(rows, key=lambda row: row.time):
+        items.setdefault(row.user, []).append(row.item)
+    return write_lines(path, (" ".join((user, *own)).encode() for user, own in items.items()))
+
+
+def packed(data, packing):
+    pack = {"plain": bytes, "gz": gzip.compress, "zst": lambda data: pa.compress(data, "zstd", asbytes=True)}
+    return pack[packing](data)
 
 
 # Datasets
@@ -74,6 +99,18 @@ def read_dataset(folder):
         table("items")["item_id"].to_pylist(),
         {part: list(zip(*(column.to_pylist() for column in table(part).columns))) for part in oracle.PARTS},
     )
+
+
+def read_items(folder):
+    """What items.parquet says of each item, in their order."""
+    table = pq.read_table(folder / "items.parquet", columns=list(oracle.Item._fields))
+    return [oracle.Item(**row) for row in table.to_pylist()]
+
+
+@functools.lru_cache(maxsize=2)
+def read_once(path, **how):
+    """What the reference reads of a file that several tests in a row look at."""
+    return oracle.read(path, **how)
 
 
 def read_stats(folder):
@@ -105,6 +142,25 @@ def assert_same_dataset(got, want):
     assert first_difference(got.items, want.items) is None
     for part in oracle.PARTS:
         assert first_difference(got.parts[part], want.parts[part]) is None, part
+
+
+def assert_agrees(folder, want, items=None):
+    """The folder holds what the reference made (want), and knows of the items what it is to know (items)."""
+    assert_same_dataset(read_dataset(folder), want.dataset)
+    stats = read_stats(folder)
+    assert {name: stats.get(name) for name in want.stats} == want.stats
+    assert_every_line_is_counted(stats)
+    known = [(items or {}).get(one, oracle.Item()) for one in want.dataset.items]
+    assert first_difference(read_items(folder), known) is None
+    assert stats["items_with_title"] == sum(item.title is not None for item in known)
+
+
+def assert_every_line_is_counted(stats):
+    assert sum(stats[fate] for fate in oracle.BAD) == stats["bad_lines"]
+    assert stats["raw_interactions"] == stats["lines_read"] - stats["bad_lines"]
+    dropped = sum(stats[fate] for fate in oracle.DROPPED)
+    assert dropped + stats["filtered_interactions"] == stats["raw_interactions"]
+    assert sum(stats[f"{part}_size"] for part in oracle.PARTS) == stats["filtered_interactions"]
 
 
 def seen_items(dataset, *parts):

@@ -1,39 +1,52 @@
 """The reference: what the program must compute, in plain Python.
 
-Every number that a test compares with comes from here, so this file uses the standard library alone,
-shares nothing with the program, and prefers the definition to speed. In order of the data: reading,
-repeats, k-core, splits, ranking, metrics. Times are milliseconds; indices count from 0.
+Every number that a test compares with comes from here, so this file uses the standard library alone (but
+for Parquet and zstd, which it has no reader of), shares nothing with the program, and prefers the definition
+to speed. In order of the data: reading, times, filters, splits, items, ranking, metrics. Times are
+milliseconds; indices count from 0.
 """
 
 import gzip
+import hashlib
 import json
 import math
 import re
 import struct
 from collections import Counter
+from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import NamedTuple
 
 PARTS = ("train", "val", "test")
+BAD = ("malformed", "missing_field", "out_of_range")  # why a line is no row
+DROPPED = ("below_min_rating", "outside_dates", "repeated", "filtered_by_users", "filtered_by_items")
 LAST_MS = 253402300799999  # the end of the year 9999
 SECONDS_BELOW = 1e11  # a smaller time is in seconds, any other in milliseconds
 
 
 class Row(NamedTuple):
+    """time: None where the input has none; then a row's place among the user's takes its part."""
+
     user: str
     item: str
-    time: int
+    time: int | None
     rating: float | None
 
 
 class Raw(NamedTuple):
-    """What was read: the valid rows in input order, and how many lines there were (blank ones apart)."""
+    """What was read: the valid rows in input order, and how many lines were bad for which reason."""
 
     rows: list[Row]
-    lines_read: int
+    faults: Counter
+    has_times: bool
 
     @property
     def bad_lines(self):
-        return self.lines_read - len(self.rows)
+        return self.faults.total()
+
+    @property
+    def lines_read(self):
+        return len(self.rows) + self.bad_lines
 
 
 class Dataset(NamedTuple):
@@ -44,17 +57,43 @@ class Dataset(NamedTuple):
     parts: dict[str, list[tuple]]
 
 
+class Made(NamedTuple):
+    """A dataset, and what stats.json must say of it."""
+
+    dataset: Dataset
+    stats: dict
+
+
 # Reading
 
 
 class BadLine(ValueError):
-    """The line is not a row: malformed, or its user, item or time is lacking or invalid."""
+    """The line is not a row; which of BAD it counts as."""
+
+    def __init__(self, fate):
+        super().__init__(fate)
+        self.fate = fate
 
 
+class How(NamedTuple):
+    """How files are read: columns of those without a header, whether there are times, names that override."""
+
+    columns: list[str] | None
+    has_times: bool
+    names: dict[str, str]
+
+
+class Moment(NamedTuple):
+    """A time that is milliseconds whatever its size."""
+
+    ms: int
+
+
+FIELDS = ("user", "item", "time", "rating")
 JSON_NAMES = {
     "user": ("user_id", "reviewerID"),
     "item": ("parent_asin", "asin", "item_id"),
-    "time": ("timestamp", "unixReviewTime", "time"),
+    "time": ("timestamp", "unixReviewTime", "time", "reviewTime", "date"),
     "rating": ("rating", "overall"),
 }
 CSV_NAMES = {  # beginnings of a column's lower-case name, but for the two whole ones
@@ -63,44 +102,84 @@ CSV_NAMES = {  # beginnings of a column's lower-case name, but for the two whole
     "time": ("time", "date", "unix"),
     "rating": ("rating", "overall", "score"),
 }
+DELIMITERS = ("\t", ",", ";", "::", "|")
+JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
+DELIMITED_ENDINGS = (".csv", ".tsv", ".txt", ".inter")
 
 
-def read(*paths, **columns):
-    """The rows of the files, one file after the other. columns: user=, item=, time= override names."""
-    rows, lines_read = [], 0
-    for path in map(str, paths):
-        is_json = path.removesuffix(".gz").endswith((".json", ".jsonl"))
-        parse, lines = (json_parser if is_json else csv_parser)(lines_of(path), columns)
-        lines_read += len(lines)
-        for line in lines:
-            try:
-                rows.append(parse(line))
-            except ValueError:  # BadLine, bad JSON and bad UTF-8 are all of this kind
-                pass
-    return Raw(rows, lines_read)
+def read(*paths, form="auto", columns=None, has_times=True, **names):
+    """The rows of the files, one file after the other. columns: "user,item,-,time"; names: user=, item=,
+    time=, rating= are the columns that override."""
+    columns = columns and columns.split(",")
+    has_times = has_times and (columns is None or "time" in columns)
+    how = How(columns, has_times, names)
+    rows, faults, forms = [], Counter(dict.fromkeys(BAD, 0)), set()
+    for path in map(Path, paths):
+        data = unpacked(path.read_bytes())
+        own = form_of(path.name, data, how) if form == "auto" else form
+        forms.add(own)
+        read_lines(*READERS[own](data, how), rows, faults)
+    return Raw(rows, faults, has_times and "sequence" not in forms)
 
 
-def lines_of(path):
-    with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
-        data = file.read().removeprefix(b"\xef\xbb\xbf")
-    lines = (line.removesuffix(b"\r") for line in data.split(b"\n"))
-    return [line for line in lines if line]
+def read_lines(parse, lines, rows, faults):
+    for line in lines:
+        try:
+            rows.append(parse(line))
+        except ValueError as error:  # bad JSON and bad UTF-8 are of this kind too
+            faults[getattr(error, "fate", "malformed")] += 1
 
 
-def json_parser(lines, columns):
-    names = JSON_NAMES | {field: (name,) for field, name in columns.items()}
+def unpacked(data):
+    """Whatever the name says."""
+    if data.startswith(b"\x1f\x8b"):
+        return gzip.decompress(data)
+    if data.startswith(b"\x28\xb5\x2f\xfd"):
+        import pyarrow as pa
+
+        return pa.CompressedInputStream(pa.BufferReader(data), "zstd").read()
+    return data
+
+
+def form_of(name, data, how):
+    name = name.lower().removesuffix(".gz").removesuffix(".zst")
+    if data.startswith(b"PAR1"):
+        return "parquet"
+    first = next(iter(text_lines(data)), b"").decode(errors="replace")
+    if name.endswith(JSON_ENDINGS) or (first.startswith("{") and not name.endswith(DELIMITED_ENDINGS)):
+        return "jsonl"
+    is_sequence = " " in first and not any(mark in first for mark in (*DELIMITERS, "{"))
+    return "sequence" if is_sequence and not how.columns else "csv"
+
+
+def text_lines(data, ends=rb"\r\n|\n|\r"):
+    """All lines but the blank ones, without a byte order mark."""
+    return [line for line in re.split(ends, data.removeprefix(b"\xef\xbb\xbf")) if line.strip(b" \t\r")]
+
+
+def jsonl(data, how):
+    names = JSON_NAMES | {field: (name,) for field, name in how.names.items()}
 
     def parse(line):
-        record = json.loads(line.decode(), parse_constant=reject)
+        record = json.loads(line.decode(), parse_constant=reject, object_pairs_hook=first_of_each)
+        if b"\\u" in line:
+            json.dumps(record, ensure_ascii=False).encode()  # half a surrogate pair is no text
         if not isinstance(record, dict):
-            raise BadLine
-        return row_of({field: first_present(record, names[field]) for field in names})
+            raise BadLine("malformed")
+        found = {field: first_present(record, names[field]) for field in FIELDS}
+        if all(name is None for name, _ in found.values()):
+            raise BadLine("malformed")
+        return row_of(found, how)
 
-    return parse, lines
+    return parse, text_lines(data, ends=rb"\n")  # a \r is white space there
 
 
 def reject(constant):
-    raise BadLine(constant)  # NaN and Infinity aren't JSON
+    raise BadLine("malformed")  # NaN and Infinity aren't JSON
+
+
+def first_of_each(pairs):
+    return dict(reversed(pairs))
 
 
 def first_present(record, names):
@@ -108,135 +187,431 @@ def first_present(record, names):
     return next(((name, record[name]) for name in names if record.get(name) is not None), (None, None))
 
 
-def csv_parser(lines, columns):
-    header = lines[0].decode()
-    delimiter = max("\t,;", key=header.count)
-    found = columns_of(header.split(delimiter), columns)
+def delimited(data, how):
+    first, *rest = lines = text_lines(data)
+    if how.columns:
+        n = len(how.columns)
+        delimiter = next(d for d in (*DELIMITERS, " ") if len(fields_of(first.decode(), d, n)) == n)
+        found = {field: (field, how.columns.index(field)) for field in FIELDS if field in how.columns}
+    else:
+        delimiter = max(DELIMITERS, key=first.decode().count)
+        header = fields_of(first.decode(), delimiter)
+        n, lines, found = len(header), rest, columns_of(header, how.names)
 
     def parse(line):
-        values = line.decode().split(delimiter)
-        if len(values) != len(header.split(delimiter)):
-            raise BadLine
-        return row_of({f: (name, values[at]) if name else (None, None) for f, (name, at) in found.items()})
+        values = fields_of(line.decode(), delimiter, n)
+        if len(values) != n:
+            raise BadLine("malformed")
+        return row_of({field: (name, values[at]) for field, (name, at) in found.items()}, how)
 
-    return parse, lines[1:]
+    return parse, lines
 
 
-def columns_of(header, columns):
-    """field -> (column's name, its place), or (None, None) where the header has no such column."""
+def fields_of(line, delimiter, n=None):
+    """The line's fields. In quotes a delimiter is none, if that makes n fields of the line."""
+    plain = line.split(delimiter)
+    d = re.escape(delimiter)
+    quoted = re.findall(rf'{d}((?:"(?:[^"]|"")*")?(?:(?!{d}).)*)', delimiter + line) if '"' in line else plain
+    return [without_quotes(field) for field in (quoted if n in (None, len(quoted)) else plain)]
+
+
+def without_quotes(field):
+    return field[1:-1].replace('""', '"') if re.fullmatch('".*"', field) else field
+
+
+def columns_of(header, names):
+    """field -> (column's name, its place), of the fields that the header has a column for."""
     found = {}
     for field, beginnings in CSV_NAMES.items():
-        wanted = [re.escape(columns[field]) + "$"] if field in columns else beginnings
+        wanted = [re.escape(names[field]) + "$"] if field in names else beginnings
         hits = [(name, at) for w in wanted for at, name in enumerate(header)
-                if re.match(w, name if field in columns else name.lower())]
-        found[field] = hits[0] if hits else (None, None)
+                if re.match(w, name if field in names else name.lower())]
+        if hits:
+            found[field] = hits[0]
     return found
 
 
-def row_of(fields):
-    """fields: user, item, time, rating, each (name, value)."""
-    time_name, time = fields["time"]
-    return Row(
-        id_text(fields["user"][1]),
-        id_text(fields["item"][1]),
-        milliseconds(number(time), always_seconds=time_name == "unixReviewTime"),
-        rating_of(fields["rating"][1]),
-    )
+def parquet(data, how):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(pa.BufferReader(data))
+    found = columns_of(table.column_names, how.names)
+
+    def parse(values):
+        return row_of({field: (found[field][0], value) for field, value in zip(found, values)}, how)
+
+    return parse, list(zip(*(parquet_values(table[name]) for name, _ in found.values())))
+
+
+def parquet_values(column):
+    """Text and numbers as they are, a TIMESTAMP as a Moment."""
+    unit = getattr(column.type, "unit", None)
+    if unit is None:
+        return column.to_pylist()
+    per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+    counts = column.cast("int64").to_pylist()
+    return [None if n is None else Moment(n * 1000 // per_second) for n in counts]
+
+
+def sequence(data, _how):
+    """Its lines are (user, item) pairs; a user without items is a pair with an empty one."""
+    pairs = []
+    for line in text_lines(data):
+        user, *items = re.split(rb"[ \t]+", line.strip(b" \t"))
+        pairs += [(user, item) for item in items] or [(user, b"")]
+
+    def parse(pair):
+        user, item = pair
+        return Row(id_text(user.decode()), id_text(item.decode()), None, None)
+
+    return parse, pairs
+
+
+READERS = {"jsonl": jsonl, "csv": delimited, "parquet": parquet, "sequence": sequence}
+
+
+def row_of(found, how):
+    """found: field -> (name, value); one that isn't there, or is null, is absent."""
+    user, item, time, rating = (found.get(field, (None, None)) for field in FIELDS)
+    ids = id_text(user[1]), id_text(item[1])
+    if how.has_times and time[1] in (None, ""):
+        raise BadLine("missing_field")
+    ms = milliseconds(time[1], always_seconds=time[0] == "unixReviewTime") if how.has_times else None
+    return Row(*ids, ms, rating_of(rating[1]))
 
 
 def id_text(value):
+    """Text, or a whole number as it is written; never empty, never with a NUL in it."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    if not isinstance(value, str) or not value:
-        raise BadLine
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise BadLine("missing_field")
     return value
-
-
-def number(value):
-    """A JSON number, or a text that is one."""
-    if isinstance(value, bool) or not re.fullmatch(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?", str(value)):
-        raise BadLine
-    return float(value)
-
-
-def milliseconds(time, always_seconds):
-    if always_seconds or abs(time) < SECONDS_BELOW:
-        time *= 1000
-    if not 0 <= time < LAST_MS + 1:
-        raise BadLine
-    return math.floor(time)
 
 
 def rating_of(value):
     """As a 32-bit float; a rating that is no number is none."""
-    try:
-        return struct.unpack("f", struct.pack("f", number(value)))[0]
-    except ValueError:
+    if value is None:
         return None
+    try:
+        narrow = struct.unpack("f", struct.pack("f", number(value)))[0]
+    except (ValueError, OverflowError):
+        return None
+    return narrow if math.isfinite(narrow) else None
 
 
-# From rows to a dataset
+def number(value):
+    """A number, or a text that is one, blanks around it apart."""
+    if isinstance(value, bool) or not re.fullmatch(
+            r"\s*[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?\s*", str(value)):
+        raise ValueError
+    return float(str(value))
 
 
-def without_repeats(rows):
+# Times
+
+EPOCH = datetime(1970, 1, 1)
+MS = timedelta(milliseconds=1)
+ISO = r"(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:(Z)|([-+])(\d\d):(\d\d))?)?"
+MONTH_DAY_YEAR = r"(\d{1,2}) (\d{1,2}), (\d{4})"
+
+
+def milliseconds(value, always_seconds=False):
+    """Since 1970, of any form that a time may have."""
+    try:
+        ms = exact_ms(value, always_seconds)
+    except ValueError:  # no number, or the 30th of February
+        raise BadLine("out_of_range") from None
+    if not 0 <= ms < LAST_MS + 1:
+        raise BadLine("out_of_range")
+    return math.floor(ms)
+
+
+def exact_ms(value, always_seconds):
+    if isinstance(value, Moment):
+        return value.ms
+    if isinstance(value, date):
+        return (datetime.combine(value, datetime.min.time()) - EPOCH) // MS
+    if found := re.fullmatch(ISO, str(value), re.ASCII):
+        return iso_ms(*found.groups())
+    if found := re.fullmatch(MONTH_DAY_YEAR, str(value), re.ASCII):
+        month, day, year = map(int, found.groups())
+        return (datetime(year, month, day) - EPOCH) // MS
+    time = number(value)
+    return time * 1000 if always_seconds or abs(time) < SECONDS_BELOW else time
+
+
+def iso_ms(year, month, day, hour, minute, second, fraction, _utc, sign, zone_hours, zone_minutes):
+    local = datetime(*(int(n or 0) for n in (year, month, day, hour, minute, second)))
+    ms = (local - EPOCH) // MS + int(((fraction or "") + "000")[:3])
+    ahead = (int(zone_hours or 0) * 60 + int(zone_minutes or 0)) * 60_000
+    return ms + ahead if sign == "-" else ms - ahead
+
+
+def in_places(rows, min_rating=None):
+    """Rows without times, each with its place among its user's rows (of those that min_rating leaves) for one."""
+    so_far = Counter()
+    placed = []
+    for row in rows:
+        placed.append(Row(row.user, row.item, so_far[row.user], row.rating))
+        so_far[row.user] += is_rated(row, min_rating)
+    return placed
+
+
+# Filters
+
+
+def selected(rows, min_rating=None, after=None, before=None, repeats="first"):
+    """(the rows left, how many were dropped for what)."""
+    start = 0 if after is None else milliseconds(after)
+    end = math.inf if before is None else milliseconds(before)
+    steps = {
+        "below_min_rating": lambda rows: [row for row in rows if is_rated(row, min_rating)],
+        "outside_dates": lambda rows: [row for row in rows if start <= row.time < end],
+        "repeated": REPEATS[repeats],
+    }
+    dropped = {}
+    for fate, keep in steps.items():
+        kept = keep(rows)
+        dropped[fate] = len(rows) - len(kept)
+        rows = kept
+    return rows, dropped
+
+
+def is_rated(row, min_rating):
+    return min_rating is None or (row.rating is not None and row.rating >= min_rating)
+
+
+def first_of_repeats(rows):
     """Of each user's rows of an item, the earliest; of equal times, the first in the input."""
-    earliest = {}
+    return one_of_repeats(rows, lambda row, other: row.time < other.time)
+
+
+def last_of_repeats(rows):
+    """Of each user's rows of an item, the latest; of equal times, the last in the input."""
+    return one_of_repeats(rows, lambda row, other: row.time >= other.time)
+
+
+def one_of_repeats(rows, is_better):
+    best = {}
     for place, row in enumerate(rows):
         pair = row.user, row.item
-        if pair not in earliest or row.time < rows[earliest[pair]].time:
-            earliest[pair] = place
-    return [rows[place] for place in sorted(earliest.values())]
+        if pair not in best or is_better(row, rows[best[pair]]):
+            best[pair] = place
+    return [rows[place] for place in sorted(best.values())]
 
 
-def k_core(rows, min_user, min_item):
-    """The largest subset in which every user has min_user rows and every item min_item."""
-    while True:
-        users = Counter(row.user for row in rows)
-        items = Counter(row.item for row in rows)
-        kept = [row for row in rows if users[row.user] >= min_user and items[row.item] >= min_item]
-        if len(kept) == len(rows):
-            return kept
-        rows = kept
+REPEATS = {"first": first_of_repeats, "last": last_of_repeats, "all": list}
 
 
-def temporal(rows, train_ratio=0.7, val_ratio=0.15):
-    """The part of each row: one cut in time for everybody."""
-    times = sorted(row.time for row in rows) + [math.inf]  # a ratio of 1 cuts after the last row
-    n = len(rows)
-    cut1 = times[math.floor(n * train_ratio)]
-    cut2 = times[math.floor(n * (train_ratio + val_ratio))]
-    return ["train" if row.time < cut1 else "val" if row.time < cut2 else "test" for row in rows]
+def core(rows, min_user, min_item):
+    """(the rows left, how many fell with their users, how many with their items). Round by round: all
+    users with fewer than min_user rows go at once, then all items with fewer than min_item."""
+    fallen = [0, 0]
+    settled = False
+    while not settled:
+        settled = True
+        for column, least in (0, min_user), (1, min_item):
+            counts = Counter(row[column] for row in rows)
+            kept = [row for row in rows if counts[row[column]] >= least]
+            fallen[column] += len(rows) - len(kept)
+            settled = settled and len(kept) == len(rows)
+            rows = kept
+    return rows, *fallen
 
 
-def leave_one_out(rows):
-    """The part of each row: a user's last is test, the one before val; fewer than 3 are all train."""
+# Splits: the part of each row
+
+
+def temporal(rows, train_ratio=0.7, val_ratio=0.15, seed=None):
+    """One cut in time for everybody."""
+    times = sorted(row.time for row in rows)
+    a, b = ends(len(rows), train_ratio, val_ratio)
+    cuts = time_at(times, a), time_at(times, b)
+    return [part_at(row.time, *cuts) for row in rows]
+
+
+def ends(n, train_ratio, val_ratio):
+    return math.floor(n * train_ratio), math.floor(n * (train_ratio + val_ratio))
+
+
+def time_at(times, place):
+    """Past the end there is no time: all rows are before it."""
+    return times[place] if place < len(times) else math.inf
+
+
+def part_at(time, cut1, cut2):
+    return "train" if time < cut1 else "val" if time < cut2 else "test"
+
+
+def places_by_user(rows):
+    """The places of each user's rows in order of time, of equal times in the input's; users by their ids."""
     places = {}
     for place, row in enumerate(rows):
         places.setdefault(row.user, []).append(place)
+    return [sorted(places[user], key=lambda place: rows[place].time) for user in numbered(places)]
+
+
+def leave_one_out(rows, train_ratio=None, val_ratio=None, seed=None):
+    """A user's last is test, the one before val; fewer than 3 are all train."""
     parts = ["train"] * len(rows)
-    for own in places.values():
-        own.sort(key=lambda place: rows[place].time)  # stable: of equal times the input's order
+    for own in places_by_user(rows):
         if len(own) >= 3:
             parts[own[-2]], parts[own[-1]] = "val", "test"
     return parts
 
 
-def preprocess(rows, min_user=5, min_item=5, split="temporal", **ratios):
-    """From the rows read to what the dataset folder must hold."""
-    kept = k_core(without_repeats(rows), min_user, min_item)
-    labels = temporal(kept, **ratios) if split == "temporal" else leave_one_out(kept)
-    users, items = numbered(row.user for row in kept), numbered(row.item for row in kept)
+def ratio(rows, train_ratio=0.7, val_ratio=0.15, seed=None):
+    """Each user's rows cut in time, by the shares of the user's own."""
+    parts = [None] * len(rows)
+    for own in places_by_user(rows):
+        cut_own(rows, own, *ends(len(own), train_ratio, val_ratio), parts)
+    return parts
+
+
+def cut_own(rows, own, a, b, parts):
+    """Cut one user's rows at the times of the rows a and b; those of the first time are always train."""
+    times = [rows[place].time for place in own]
+    cuts = time_at(times, a), time_at(times, b)
+    for place, time in zip(own, times):
+        parts[place] = "train" if time == times[0] else part_at(time, *cuts)
+
+
+def drawn(rows, train_ratio=0.7, val_ratio=0.15, seed=None):
+    """As ratio, but how many of a user's rows are in which part is drawn."""
+    parts = [None] * len(rows)
+    n = 0
+    for own in places_by_user(rows):
+        draws = [draw(seed, n + k) for k in range(len(own))]
+        n += len(own)
+        a = sum(x < train_ratio for x in draws)
+        b = sum(x < train_ratio + val_ratio for x in draws)
+        cut_own(rows, own, a, b, parts)
+    return parts
+
+
+def draw(seed, n):
+    """Evenly from 0 up to 1: the last eight bytes of an MD5, least byte first."""
+    return int.from_bytes(hashlib.md5(f"{seed} {n}".encode()).digest()[8:], "little") / 2**64
+
+
+SPLITS = {"temporal": temporal, "leave-one-out": leave_one_out, "ratio": ratio, "random": drawn}
+
+
+# From rows to a dataset
+
+
+def preprocess(raw, min_user=5, min_item=5, split="temporal", repeats="first",
+               train_ratio=0.7, val_ratio=0.15, seed=None, **bounds):
+    """From the rows read to what the dataset folder must hold. bounds: min_rating, after, before."""
+    rows = raw.rows if raw.has_times else in_places(raw.rows, bounds.get("min_rating"))
+    rows, dropped = selected(rows, repeats=repeats, **bounds)
+    kept, *fallen = core(rows, min_user, min_item)
+    dropped |= zip(("filtered_by_users", "filtered_by_items"), fallen)
     parts = {part: [] for part in PARTS}
-    for row, part in zip(kept, labels):
-        parts[part].append((users[row.user], items[row.item], row.time, row.rating))
-    for part in parts.values():
-        part.sort(key=lambda row: (row[0], row[2]))  # by user, then time, then the input's order
-    return Dataset(list(users), list(items), parts)
+    for row, part in zip(kept, SPLITS[split](kept, train_ratio, val_ratio, seed)):
+        parts[part].append(row)
+    options = {"split_strategy": split, "repeats": repeats, "min_user": min_user, "min_item": min_item,
+               "train_ratio": train_ratio, "val_ratio": val_ratio}
+    return made(parts, [raw], dropped, options)
+
+
+def preprocess_given(raws, repeats="first", **bounds):
+    """The same where each part has its own files: part -> Raw."""
+    rows = [row for part in PARTS for row in raws[part].rows]
+    placed = iter(rows if all(raw.has_times for raw in raws.values()) else in_places(rows, bounds.get("min_rating")))
+    parts, dropped = {}, Counter(dict.fromkeys(DROPPED, 0))
+    for part in PARTS:
+        own = [next(placed) for _ in raws[part].rows]
+        parts[part], fallen = selected(own, repeats=repeats, **bounds)
+        dropped.update(fallen)
+    options = {"split_strategy": "given", "repeats": repeats, "min_user": 1, "min_item": 1}
+    return made(parts, list(raws.values()), dropped, options)
+
+
+def made(parts, raws, dropped, options):
+    """parts: part -> its rows in the input's order."""
+    data = dataset(parts)
+    kept = [row for rows in parts.values() for row in rows]
+    faults = sum((raw.faults for raw in raws), Counter())
+    has_times = all(raw.has_times for raw in raws)
+    stats = {
+        "lines_read": sum(raw.lines_read for raw in raws),
+        "bad_lines": faults.total(),
+        **{fate: faults[fate] for fate in BAD},
+        "raw_interactions": sum(len(raw.rows) for raw in raws),
+        **dropped,
+        "filtered_interactions": len(kept),
+        "num_users": len(data.users),
+        "num_items": len(data.items),
+        **{f"{part}_size": len(rows) for part, rows in parts.items()},
+        **options,
+        "has_times": has_times,
+    }
+    times = [row.time for row in kept]
+    return Made(data, stats | ({"first_time": min(times), "last_time": max(times)} if has_times else {}))
+
+
+def dataset(parts):
+    kept = [row for rows in parts.values() for row in rows]
+    users, items = numbered(row.user for row in kept), numbered(row.item for row in kept)
+    indexed = {part: [(users[row.user], items[row.item], row.time, row.rating) for row in rows]
+               for part, rows in parts.items()}
+    for rows in indexed.values():
+        rows.sort(key=lambda row: (row[0], row[2]))  # by user, then time, then the input's order
+    return Dataset(list(users), list(items), indexed)
 
 
 def numbered(ids):
     """id -> index: ids in the order of their bytes, numbered from 0."""
     return {one: index for index, one in enumerate(sorted(set(ids), key=str.encode))}
+
+
+# Items
+
+
+class Item(NamedTuple):
+    """What is known of an item, as in items.parquet; None where nothing is."""
+
+    title: str | None = None
+    price: float | None = None
+    main_category: str | None = None
+    categories: list[str] | None = None
+    store: str | None = None
+    image: str | None = None
+
+
+def read_items(*paths):
+    """id -> Item; of several lines of an item the first counts."""
+    items = {}
+    for path in map(Path, paths):
+        for line in text_lines(unpacked(path.read_bytes()), ends=rb"\n"):
+            record = json.loads(line)
+            _, one = first_present(record, ("parent_asin", "asin", "item_id"))
+            items.setdefault(one, item_of(record))
+    return items
+
+
+def item_of(record):
+    return Item(record.get("title"), price_of(record.get("price")), record.get("main_category"),
+                record.get("categories"), record.get("store"), image_of(record.get("images")))
+
+
+def price_of(value):
+    """A number, or a text such as "$1,012.99"."""
+    if isinstance(value, str):
+        if not re.fullmatch(r"\$?([0-9]+|[0-9]{1,3}(,[0-9]{3})+)(\.[0-9]+)?", value):
+            return None
+        value = value.lstrip("$").replace(",", "")
+    return None if value is None else float(value)
+
+
+def image_of(images):
+    first = images[0] if images else {}
+    if isinstance(first, str):
+        return first
+    return first.get("large") or first.get("hi_res") or first.get("thumb")
 
 
 # Ranking and metrics

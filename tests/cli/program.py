@@ -23,19 +23,22 @@ class Program:
     def popen(self, *args, **options):
         return subprocess.Popen(self.command(*args), stdin=subprocess.DEVNULL, env=environment(), **options)
 
-    def run(self, *args, cwd=None, **variables):
-        return subprocess.run(self.command(*args), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+    def run(self, *args, cwd=None, piped=b"", **variables):
+        """piped: what it gets on stdin."""
+        done = subprocess.run(self.command(*args), input=piped, capture_output=True,
                               env=environment() | variables, cwd=cwd, timeout=TIMEOUT_S)
+        done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
+        return done
 
-    def ok(self, *args, cwd=None):
+    def ok(self, *args, cwd=None, piped=b""):
         """What it prints on stdout; it must exit 0."""
-        done = self.run(*args, cwd=cwd)
+        done = self.run(*args, cwd=cwd, piped=piped)
         assert done.returncode == 0, f"{args}: exit {done.returncode}\n{done.stderr}"
         return done.stdout
 
-    def fails(self, code, command, *args, cwd=None, **variables):
+    def fails(self, code, command, *args, **surroundings):
         """The one line with which it exits with this code; but for warnings it says nothing else."""
-        done = self.run(command, *args, "--quiet", cwd=cwd, **variables)
+        done = self.run(command, *args, "--quiet", **surroundings)
         assert done.returncode == code, f"{args}: exit {done.returncode}\n{done.stdout}{done.stderr}"
         assert done.stdout == ""
         *warnings, line = done.stderr.splitlines()

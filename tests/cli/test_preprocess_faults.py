@@ -1,42 +1,82 @@
 """preprocess on what it can't use: bad lines, bad files, interruptions. Nothing is ever half-written."""
 
 import gzip
+import json
 import signal
 import time
 
+import pyarrow as pa
 import pytest
 
 import helpers
 import oracle
-from test_preprocess import assert_agrees
+from helpers import assert_agrees
 
 ROW = oracle.Row("u", "i", 1_627_679_830_425, 4.0)
 NO_USER, NO_ITEM, NO_TIME = ROW._replace(user=None), ROW._replace(item=None), ROW._replace(time=None)
+TIME = b"1627679830425"
 
+# kind of fault -> the line
 BAD_JSON = {
-    "cut short": helpers.review(ROW)[:-20],
-    "not JSON": b"hello",
-    "a list": b'["u", "i", 1627679830425]',
-    "a number": b"42",
-    "null": b"null",
-    "something after the object": helpers.review(ROW) + b" x",
-    "invalid UTF-8": helpers.review(ROW).replace(b'"u"', b'"\xff\xfe"'),
-    "no user": helpers.review(NO_USER),
-    "no item": helpers.review(NO_ITEM),
-    "no time": helpers.review(NO_TIME),
-    "a null user": helpers.review(ROW).replace(b'"u"', b"null"),
-    "an empty user": helpers.review(ROW, user_id=""),
-    "an empty item": helpers.review(ROW, parent_asin=""),
-    "a word for a time": helpers.review(ROW, timestamp="yesterday"),
-    "a list for a time": helpers.review(ROW, timestamp=[1627679830425]),
-    "a time before 1970": helpers.review(ROW, timestamp=-1),
-    "a time after 9999": helpers.review(ROW, timestamp=253402300800000),
-    "an infinite time": helpers.review(ROW).replace(b"1627679830425", b"1e400"),
+    "malformed": {
+        "cut short": helpers.review(ROW)[:-20],
+        "not JSON": b"hello",
+        "a list": b'["u", "i", 1627679830425]',
+        "a number": b"42",
+        "null": b"null",
+        "an empty object": b"{}",
+        "an object of another kind": b'{"name": "x", "age": 3}',
+        "something after the object": helpers.review(ROW) + b" x",
+        "two objects": helpers.review(ROW) + helpers.review(ROW),
+        "a carriage return between two objects": helpers.review(ROW) + b"\r" + helpers.review(ROW),
+        "single quotes": helpers.review(ROW).replace(b'"', b"'"),
+        "a raw NUL": helpers.review(ROW).replace(b'"u"', b'"u\0"'),
+        "invalid UTF-8": helpers.review(ROW).replace(b'"u"', b'"\xff\xfe"'),
+        "invalid UTF-8 elsewhere": helpers.review(ROW, text="?").replace(b'"?"', b'"\xff"'),
+        "half a surrogate pair": helpers.review(ROW).replace(b'"u"', b'"\\ud800"'),
+    },
+    "missing_field": {
+        "no user": helpers.review(NO_USER),
+        "no item": helpers.review(NO_ITEM),
+        "no time": helpers.review(NO_TIME),
+        "only a user": b'{"user_id": "u"}',
+        "a null user": helpers.review(ROW).replace(b'"u"', b"null"),
+        "a null time": helpers.review(ROW).replace(TIME, b"null"),
+        "an empty user": helpers.review(ROW, user_id=""),
+        "an empty item": helpers.review(ROW, parent_asin=""),
+        "an empty time": helpers.review(ROW, timestamp=""),
+        "true for a user": helpers.review(ROW, user_id=True),
+        "half a number for a user": helpers.review(ROW, user_id=1.5),
+        "a list for a user": helpers.review(ROW, user_id=["u"]),
+        "an object for an item": helpers.review(ROW, parent_asin={"id": "i"}),
+        "false for an item": helpers.review(ROW, parent_asin=False),
+        "a NUL in a user": helpers.review(ROW, user_id="u\0"),
+        "a NUL for an item": helpers.review(ROW, parent_asin="\0"),
+        "an empty user and no real time": helpers.review(ROW, user_id="", timestamp="soon"),
+    },
+    "out_of_range": {
+        "a word for a time": helpers.review(ROW, timestamp="yesterday"),
+        "a list for a time": helpers.review(ROW, timestamp=[1627679830425]),
+        "an object for a time": helpers.review(ROW, timestamp={"$date": 1627679830425}),
+        "true for a time": helpers.review(ROW, timestamp=True),
+        "a time before 1970": helpers.review(ROW, timestamp=-1),
+        "a time after 9999": helpers.review(ROW, timestamp=253402300800000),
+        "a time of 30 digits": helpers.review(ROW, timestamp=10**30),
+        "an infinite time": helpers.review(ROW).replace(TIME, b"1e400"),
+        "a date that there isn't": helpers.review(ROW, timestamp="2015-02-30"),
+        "a date before 1970": helpers.review(ROW, timestamp="1969-12-31T23:59:59Z"),
+        "a month that there isn't": helpers.review(NO_TIME, reviewTime="13 1, 2015"),
+    },
 }
 GOOD_JSON = {
     "a carriage return": helpers.review(ROW) + b"\r",
-    "fields within fields": helpers.review(ROW, style={"size": [1, {"a": None}]}),
+    "blanks around": b" \t" + helpers.review(ROW) + b" ",
+    "fields within fields": helpers.review(ROW, style={"size": [1, {"a": None}], "user_id": "x"}),
     "a word for a rating": helpers.review(ROW, rating="five"),
+    "a list for a rating": helpers.review(ROW, rating=[5]),
+    "true for a rating": helpers.review(ROW, rating=True),
+    "a rating that is no number": helpers.review(ROW, rating="nan"),
+    "a text for a rating": helpers.review(ROW, rating="4.5"),
     "no rating": helpers.review(ROW._replace(rating=None)),
     "a text for a time": helpers.review(ROW, timestamp="1627679830425"),
     "seconds": helpers.review(ROW, timestamp=1627679830),
@@ -45,133 +85,301 @@ GOOD_JSON = {
     "the first time of all": helpers.review(ROW, timestamp=0),
     "seconds of the far future": helpers.review(NO_TIME, unixReviewTime=100_000_000_000),
     "an escaped id": helpers.review(ROW, user_id="é\u2028\"\\/\n"),
+    "an escaped name": helpers.review(ROW).replace(b'"user_id"', b'"\\u0075ser_id"'),
     "a number for an id": helpers.review(ROW, user_id=17),
+    "a number of 23 digits for an id": helpers.review(ROW, user_id=12345678901234567890123),
     "both names of the item": helpers.review(ROW, asin="j"),
     "a null name before another": helpers.review(ROW, reviewerID="v").replace(b'"u"', b"null"),
+    "a name twice": helpers.review(ROW).replace(b'"user_id": "u"', b'"user_id": "u", "user_id": "v"'),
+    "a line of a megabyte": helpers.review(ROW, text="x" * 1_000_000),
 }
 BAD_CSV = {
-    "too few columns": b"u,i,1627679830425",
-    "too many columns": b"u,i,1627679830425,4.0,x",
-    "an empty user": b",i,1627679830425,4.0",
-    "an empty item": b"u,,1627679830425,4.0",
-    "an empty time": b"u,i,,4.0",
-    "a word for a time": b"u,i,yesterday,4.0",
-    "a time before 1970": b"u,i,-5,4.0",
-    "invalid UTF-8": b"\xff\xfe,i,1627679830425,4.0",
+    "malformed": {
+        "too few columns": b"u,i,1627679830425",
+        "too many columns": b"u,i,1627679830425,4.0,x",
+        "a word": b"hello",
+        "invalid UTF-8": b"\xff\xfe,i,1627679830425,4.0",
+        "invalid UTF-8 in the rating": b"u,i,1627679830425,\xff",
+    },
+    "missing_field": {
+        "an empty user": b",i,1627679830425,4.0",
+        "an empty item": b"u,,1627679830425,4.0",
+        "an empty time": b"u,i,,4.0",
+        "quotes around nothing": b'"",i,1627679830425,4.0',
+        "nothing at all": b",,,",
+        "a NUL in a user": b"u\0,i,1627679830425,4.0",
+        "an empty user and no real time": b",i,soon,4.0",
+    },
+    "out_of_range": {
+        "a word for a time": b"u,i,yesterday,4.0",
+        "a time before 1970": b"u,i,-5,4.0",
+        "a time after 9999": b"u,i,253402300800000,4.0",
+        "an infinite time": b"u,i,1e400,4.0",
+        "a date that there isn't": b"u,i,2015-13-01,4.0",
+    },
+}
+GOOD_CSV = {
+    "a word for a rating": b"u,i,1627679830425,five",
+    "no rating": b"u,i,1627679830425,",
+    "a rating that is no number": b"u,i,1627679830425,nan",
+    "quotes": b'"u,1",i,"1627679830425","4.5"',
+    "quotes within quotes": b'"u""1",i,1627679830425,4.5',
+    "a stray quote": b'5" u,i,1627679830425,4.5',
+    "a quote that isn't closed": b'"u,i,1627679830425,4.5',
+    "zeros in front": b"007,000,1627679830425,4.5",
+    "a carriage return that ends a line": b"u,i,1627679830425,4.5\rv,j,1627679830425,3.5",
+    "a date": b"u,i,2021-07-30 21:17:10.425,4.5",
+    "a line of a megabyte": b"u" * 1_000_000 + b",i,1627679830425,4.5",
+}
+LATE, EARLY = pa.array([253402300800000, 0], pa.timestamp("ms")), pa.array([-1, 0], pa.timestamp("us"))
+BAD_PARQUET = {  # name of the column -> its values, a bad one and a good one
+    "missing_field": {
+        "a null user": {"user_id": [None, "u"]},
+        "a null item": {"parent_asin": [None, "i"]},
+        "a null time": {"timestamp": [None, 0]},
+        "an empty user": {"user_id": ["", "u"]},
+        "an empty item": {"parent_asin": ["", "i"]},
+        "a NUL in a user": {"user_id": ["u\0", "u"]},
+    },
+    "out_of_range": {
+        "a time before 1970": {"timestamp": [-1, 0]},
+        "a time after 9999": {"timestamp": [253402300800000, 0]},
+        "no number": {"timestamp": [float("nan"), 0.0]},
+        "an infinite time": {"timestamp": [float("inf"), 0.0]},
+        "a word for a time": {"timestamp": ["yesterday", "0"]},
+        "a moment after 9999": {"timestamp": LATE},
+        "a moment before 1970": {"timestamp": EARLY},
+    },
 }
 
 
-@pytest.fixture
-def preprocess(kindred, tmp_path):
-    """preprocess(path, *options) of a run that keeps every row and succeeds: the dataset folder."""
+KEEP_ALL = "--min-user", 1, "--min-item", 1, "--split", "leave-one-out"
 
-    def run(path, *options):
-        folder = tmp_path / "processed"
-        kindred.ok("preprocess", "--input", path, "--output-dir", folder,
-                   "--min-user", 1, "--min-item", 1, "--split", "leave-one-out", *options)
-        return folder
+
+@pytest.fixture
+def counts(preprocess):
+    """counts(*paths): how many lines of them are bad for which reason, in a run that keeps all other rows."""
+
+    def run(*paths, options=()):
+        folder = preprocess(*paths, *KEEP_ALL, "--repeats", "all", *options)
+        assert_agrees(folder, oracle.preprocess(oracle.read(*paths), 1, 1, "leave-one-out", "all"))
+        return faults_in(helpers.read_stats(folder))
 
     return run
 
 
+def faults_in(stats):
+    return {fate: stats[fate] for fate in oracle.BAD if stats[fate]}
+
+
 @pytest.fixture
-def refusal(kindred, tmp_path):
-    """refusal(path, *options) of a run that fails and leaves nothing behind: its line on stderr."""
+def assert_all_count_as(kindred, tmp_path):
+    """assert_all_count_as(fate, kinds, write): of files of each kind of fault, written by write(faults, name),
+    each counts as one bad line of that fate; says which don't."""
 
-    def run(path, *options, code=1):
-        before = helpers.snapshot(tmp_path)
-        line = kindred.fails(code, "preprocess", "--input", path, "--output-dir", tmp_path / "out", *options)
-        assert not (tmp_path / "out").exists()
-        assert helpers.snapshot(tmp_path) == before
-        return line
+    def run(*paths):
+        done = kindred.run("preprocess", "--input", *paths, *KEEP_ALL, "--output-dir", tmp_path / "processed",
+                           "--quiet", "--json", "-")
+        return done.stderr if done.returncode else faults_in(json.loads(done.stdout))
 
-    return run
+    def check(fate, kinds, write):
+        paths = write(list(kinds.values()))
+        if run(*paths) != {fate: len(kinds)}:
+            found = {kind: run(*write([fault])) for kind, fault in kinds.items()}
+            assert found == dict.fromkeys(kinds, {fate: 1})
+
+    return check
 
 
 def good_lines():
     return list(map(helpers.review, helpers.made_rows(n_rows=50)))
 
 
-def assert_counts(folder, path, bad_lines):
-    raw = oracle.read(path)
-    assert raw.bad_lines == bad_lines
-    assert_agrees(folder, raw, 1, 1, "leave-one-out")
+def good_csv_lines():
+    rows = helpers.made_csv_rows()[:50]
+    return [b"user_id,item_id,time,rating", *(f"{r.user},{r.item},{r.time},{r.rating}".encode() for r in rows)]
 
 
 # Lines
 
 
-@pytest.mark.parametrize("kind", BAD_JSON)
-def test_a_bad_line_of_jsonl_is_skipped_and_counted(preprocess, tmp_path, kind):
-    lines = good_lines()
-    path = helpers.write_lines(tmp_path / "in.jsonl", [*lines[:20], BAD_JSON[kind], *lines[20:]])
-    assert_counts(preprocess(path), path, bad_lines=1)
+@pytest.mark.parametrize("fate", BAD_JSON)
+def test_bad_lines_of_jsonl_are_skipped_and_counted(assert_all_count_as, tmp_path, fate):
+    def write(faults):
+        return [helpers.write_lines(tmp_path / "in.jsonl", [*good_lines(), *faults, *good_lines()])]
+
+    assert_all_count_as(fate, BAD_JSON[fate], write)
 
 
-@pytest.mark.parametrize("kind", GOOD_JSON)
-def test_an_unusual_line_of_jsonl_is_a_row_like_any_other(preprocess, tmp_path, kind):
-    path = helpers.write_lines(tmp_path / "in.jsonl", [*good_lines(), GOOD_JSON[kind]])
-    assert_counts(preprocess(path), path, bad_lines=0)
+@pytest.mark.parametrize("fate", BAD_CSV)
+def test_bad_lines_of_a_csv_are_skipped_and_counted(assert_all_count_as, tmp_path, fate):
+    def write(faults):
+        return [helpers.write_lines(tmp_path / "in.csv", [*good_csv_lines(), *faults, *good_csv_lines()[1:]])]
+
+    assert_all_count_as(fate, BAD_CSV[fate], write)
 
 
-@pytest.mark.parametrize("kind", BAD_CSV)
-def test_a_bad_line_of_a_csv_is_skipped_and_counted(preprocess, tmp_path, kind):
-    path = helpers.write_csv(tmp_path / "in.csv", helpers.made_csv_rows())
-    lines = path.read_bytes().splitlines()
-    helpers.write_lines(path, [*lines[:20], BAD_CSV[kind], *lines[20:]])
-    assert_counts(preprocess(path), path, bad_lines=1)
+@pytest.mark.parametrize("fate", BAD_PARQUET)
+def test_bad_rows_of_parquet_are_skipped_and_counted(assert_all_count_as, tmp_path, fate):
+    def write(faults):
+        good = helpers.write_parquet(tmp_path / "in.parquet", helpers.made_rows(n_rows=50))
+        return [good, *(helpers.write_parquet(tmp_path / f"{n}.parquet", [ROW] * 2, **fault)
+                        for n, fault in enumerate(faults))]
+
+    assert_all_count_as(fate, BAD_PARQUET[fate], write)
 
 
-def test_all_faults_at_once_are_counted(preprocess, tmp_path):
-    lines = [*good_lines(), *BAD_JSON.values(), *GOOD_JSON.values(), *good_lines()]
-    path = helpers.write_lines(tmp_path / "in.jsonl", lines)
-    assert_counts(preprocess(path), path, bad_lines=len(BAD_JSON))
+def test_unusual_lines_of_jsonl_are_rows_like_any_other(counts, tmp_path):
+    path = helpers.write_lines(tmp_path / "in.jsonl", [*good_lines(), *GOOD_JSON.values()])
+    assert counts(path) == {}
 
 
-@pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\n\n", b"\r\n\r\n"])
+def test_unusual_lines_of_a_csv_are_rows_like_any_other(counts, tmp_path):
+    path = helpers.write_lines(tmp_path / "in.csv", [*good_csv_lines(), *GOOD_CSV.values()])
+    assert counts(path) == {}
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+@pytest.mark.parametrize("packing", ["plain", "zst"])
+def test_all_faults_at_once_are_counted(counts, tmp_path, form, packing):
+    bad, good = (BAD_JSON, GOOD_JSON) if form == "jsonl" else (BAD_CSV, GOOD_CSV)
+    lines = good_lines() if form == "jsonl" else good_csv_lines()
+    faults = [line for kinds in bad.values() for line in kinds.values()]
+    path = helpers.write_lines(tmp_path / f"in.{form}", [*lines, *faults, *good.values(), *lines[1:], *faults])
+    path.write_bytes(helpers.packed(path.read_bytes(), packing))
+    assert counts(path) == {fate: 2 * len(kinds) for fate, kinds in bad.items()}
+
+
+def test_a_user_without_items_is_a_bad_line_of_a_sequence(counts, tmp_path):
+    path = helpers.write_lines(tmp_path / "in.txt", [b"a x y z", b"b", b"", b"c x  y ", b" ", b"d ", b"e z"])
+    assert counts(path) == {"missing_field": 2}
+    assert helpers.read_stats(tmp_path / "processed")["lines_read"] == 8
+
+
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\n\n", b"\r\n\r\n", b"\n \t \n", b" \n"])
 @pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"], ids=["", "BOM"])
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
-def test_line_ends_blank_lines_and_a_byte_order_mark_do_no_harm(preprocess, tmp_path, form, start, ending):
+def test_line_ends_blank_lines_and_a_byte_order_mark_do_no_harm(counts, tmp_path, form, start, ending):
     path = tmp_path / f"in.{form}"
-    {"jsonl": helpers.write_jsonl, "csv": helpers.write_csv}[form](path, helpers.made_csv_rows())
+    helpers.write_lines(path, good_lines() if form == "jsonl" else good_csv_lines())
     path.write_bytes(start + path.read_bytes().replace(b"\n", ending))
-    assert_counts(preprocess(path), path, bad_lines=0)
+    assert counts(path) == {}
+    assert helpers.read_stats(tmp_path / "processed")["lines_read"] == 50
 
 
-def test_a_last_line_without_its_end_is_read(preprocess, tmp_path):
-    path = helpers.write_lines(tmp_path / "in.jsonl", good_lines())
+def test_a_csv_may_have_carriage_returns_alone(counts, tmp_path):
+    assert counts(helpers.write_lines(tmp_path / "in.csv", good_csv_lines(), ending=b"\r")) == {}
+    assert helpers.read_stats(tmp_path / "processed")["lines_read"] == 50
+
+
+def test_blank_lines_in_front_are_no_header(counts, tmp_path):
+    assert counts(helpers.write_lines(tmp_path / "in.csv", [b"", b" ", *good_csv_lines()])) == {}
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_a_last_line_without_its_end_is_read(counts, tmp_path, form):
+    lines = good_lines() if form == "jsonl" else good_csv_lines()
+    path = helpers.write_lines(tmp_path / f"in.{form}", lines)
     path.write_bytes(path.read_bytes().removesuffix(b"\n"))
-    assert_counts(preprocess(path), path, bad_lines=0)
+    assert counts(path) == {}
+    assert helpers.read_stats(tmp_path / "processed")["lines_read"] == 50
 
 
-def test_a_line_of_megabytes_is_read(preprocess, tmp_path):
+def test_a_line_of_megabytes_is_read(counts, tmp_path):
     lines = [*good_lines(), helpers.review(ROW, text="x" * 20_000_000), *good_lines()]
-    path = helpers.write_lines(tmp_path / "in.jsonl", lines)
-    assert_counts(preprocess(path), path, bad_lines=0)
+    assert counts(helpers.write_lines(tmp_path / "in.jsonl", lines)) == {}
 
 
-@pytest.mark.parametrize("bad, name", [(BAD_JSON["not JSON"], "in.jsonl"), (BAD_JSON["no time"], "in.jsonl"),
-                                       (BAD_CSV["too few columns"], "in.csv")])
-def test_bad_lines_can_be_refused(refusal, tmp_path, bad, name):
-    write = helpers.write_jsonl if name == "in.jsonl" else helpers.write_csv
-    path = write(tmp_path / name, helpers.made_csv_rows())
-    path.write_bytes(path.read_bytes() + bad + b"\n")
-    assert name in refusal(path, "--bad-lines", "fail")
+# Bad lines refused
 
 
-def test_no_bad_line_is_no_reason_to_refuse(preprocess, tmp_path):
+ONE_OF_EACH = [
+    ("jsonl", BAD_JSON["malformed"]["not JSON"]),
+    ("jsonl", BAD_JSON["malformed"]["invalid UTF-8"]),
+    ("jsonl", BAD_JSON["missing_field"]["no time"]),
+    ("jsonl", BAD_JSON["out_of_range"]["an infinite time"]),
+    ("csv", BAD_CSV["malformed"]["too few columns"]),
+    ("csv", BAD_CSV["malformed"]["invalid UTF-8"]),
+    ("csv", BAD_CSV["missing_field"]["an empty user"]),
+    ("csv", BAD_CSV["out_of_range"]["a time before 1970"]),
+]
+
+
+def lines_with(form, bad):
+    """As many lines that the bad one is the 21st, and more."""
+    lines = good_lines() if form == "jsonl" else good_csv_lines()
+    return [*lines[:20], bad, *lines[20:40], bad]
+
+
+@pytest.mark.parametrize("form, bad", ONE_OF_EACH)
+def test_a_bad_line_can_be_refused_and_is_named(refusal, tmp_path, form, bad):
+    path = helpers.write_lines(tmp_path / f"in.{form}", lines_with(form, bad))
+    assert f"in.{form}:21:" in refusal(path, *KEEP_ALL, "--bad-lines", "fail")
+
+
+@pytest.mark.parametrize("form, bad", [ONE_OF_EACH[n] for n in (0, 5, 6)])
+@pytest.mark.parametrize("start, ending, number", [
+    (b"\xef\xbb\xbf", b"\n", 21),
+    (b"", b"\r\n", 21),
+    (b"\n\n", b"\n", 23),
+    (b"\xef\xbb\xbf\r\n", b"\r\n", 22),
+    (b"", b"\n\n", 41),
+    (b"", b"\r\n \r\n", 41),
+])
+def test_blank_lines_count_in_the_number_of_a_refused_line(refusal, tmp_path, form, bad, start, ending, number):
+    path = helpers.write_lines(tmp_path / f"in.{form}", lines_with(form, bad), ending)
+    path.write_bytes(start + path.read_bytes())
+    assert f"in.{form}:{number}:" in refusal(path, *KEEP_ALL, "--bad-lines", "fail")
+
+
+@pytest.mark.parametrize("packing", ["gz", "zst"])
+@pytest.mark.parametrize("form, bad", [ONE_OF_EACH[n] for n in (2, 4)])
+def test_a_refused_line_of_a_packed_file_is_named(refusal, tmp_path, form, bad, packing):
+    path = helpers.write_lines(tmp_path / f"in.{form}", lines_with(form, bad))
+    path.write_bytes(helpers.packed(path.read_bytes(), packing))
+    assert f"in.{form}:21:" in refusal(path, *KEEP_ALL, "--bad-lines", "fail")
+
+
+def test_each_carriage_return_ends_a_line_of_a_csv_that_counts(refusal, tmp_path):
+    path = helpers.write_lines(tmp_path / "in.csv", lines_with("csv", b"u,i"), ending=b"\r")
+    assert "in.csv:21:" in refusal(path, *KEEP_ALL, "--bad-lines", "fail")
+
+
+def test_a_refused_line_of_the_second_file_is_named(refusal, tmp_path):
+    first = helpers.write_lines(tmp_path / "a.jsonl", good_lines())
+    second = helpers.write_lines(tmp_path / "b.csv", lines_with("csv", b"u,i"))
+    assert "b.csv:21:" in refusal(first, second, *KEEP_ALL, "--bad-lines", "fail")
+
+
+def test_a_refused_user_without_items_is_named(refusal, tmp_path):
+    path = helpers.write_lines(tmp_path / "in.txt", [b"a x y", b"", b"b z", b"c"])
+    assert "in.txt:4:" in refusal(path, *KEEP_ALL, "--bad-lines", "fail")
+
+
+def test_the_file_of_a_refused_row_of_parquet_is_named(refusal, tmp_path):
+    path = helpers.write_parquet(tmp_path / "in.parquet", [ROW] * 20 + [NO_USER])
+    assert "in.parquet" in refusal(path, *KEEP_ALL, "--bad-lines", "fail")
+
+
+def test_no_bad_line_is_no_reason_to_refuse(counts, tmp_path):
     path = helpers.write_lines(tmp_path / "in.jsonl", good_lines())
-    assert_counts(preprocess(path, "--bad-lines", "fail", "--max-bad-lines", 0), path, bad_lines=0)
+    assert counts(path, options=["--bad-lines", "fail", "--max-bad-lines", 0]) == {}
 
 
-def test_up_to_max_bad_lines_are_skipped(preprocess, tmp_path):
-    path = helpers.write_lines(tmp_path / "in.jsonl", [*good_lines(), b"x", b"y", b"z"])
-    assert_counts(preprocess(path, "--max-bad-lines", 3), path, bad_lines=3)
+def test_up_to_max_bad_lines_are_skipped(counts, tmp_path):
+    faults = [kinds[next(iter(kinds))] for kinds in BAD_JSON.values()]
+    path = helpers.write_lines(tmp_path / "in.jsonl", [*good_lines(), *faults])
+    assert counts(path, options=["--max-bad-lines", 3]) == dict.fromkeys(oracle.BAD, 1)
 
 
 def test_more_than_max_bad_lines_are_refused(refusal, tmp_path):
     path = helpers.write_lines(tmp_path / "in.jsonl", [*good_lines(), b"x", b"y", b"z"])
-    assert "3" in refusal(path, "--max-bad-lines", 2)
+    assert "--max-bad-lines" in refusal(path, "--max-bad-lines", 2)
+
+
+def test_bad_lines_of_several_files_are_counted_together(refusal, tmp_path):
+    paths = [helpers.write_lines(tmp_path / f"{n}.jsonl", [*good_lines(), b"x", b"y"]) for n in range(2)]
+    assert "--max-bad-lines" in refusal(*paths, *KEEP_ALL, "--max-bad-lines", 3)
 
 
 def test_bad_lines_are_told_of(kindred, tmp_path):
@@ -193,10 +401,41 @@ def test_a_missing_column_of_a_csv_is_named(refusal, tmp_path, header, looked_fo
     assert "in.csv" in line and looked_for in line
 
 
-@pytest.mark.parametrize("option", ["--user-column", "--item-column", "--time-column"])
-def test_a_named_column_that_is_not_there_is_an_error(refusal, tmp_path, option):
+@pytest.mark.parametrize("option", ["--user-column", "--item-column", "--time-column", "--rating-column"])
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_named_column_that_is_not_there_is_an_error(refusal, tmp_path, form, option):
+    write = helpers.write_csv if form == "csv" else helpers.write_parquet
+    line = refusal(write(tmp_path / f"in.{form}", helpers.made_csv_rows()), option, "nonesuch")
+    assert "nonesuch" in line and f"in.{form}" in line
+
+
+@pytest.mark.parametrize("name", ["user_id", "parent_asin", "timestamp"])
+def test_a_missing_column_of_parquet_is_named(refusal, tmp_path, name):
+    path = helpers.write_parquet(tmp_path / "in.parquet", helpers.made_rows(), **{name: None})
+    line = refusal(path)
+    assert "in.parquet" in line and {"u": "user", "p": "item", "t": "time"}[name[0]] in line
+
+
+@pytest.mark.parametrize("columns", ["user,time", "item", "user,item,when", "user,user,item", "user,,item", ""])
+def test_columns_that_make_no_sense_are_refused(refusal, tmp_path, columns):
     path = helpers.write_csv(tmp_path / "in.csv", helpers.made_csv_rows())
-    assert "nonesuch" in refusal(path, option, "nonesuch")
+    assert "--columns" in refusal(path, "--columns", columns, code=2)
+
+
+def test_columns_that_no_delimiter_makes_are_refused(refusal, tmp_path):
+    path = helpers.write_csv(tmp_path / "in.csv", helpers.made_csv_rows())
+    line = refusal(path, "--columns", "user,item,time")
+    assert "in.csv" in line and "3" in line
+
+
+@pytest.mark.parametrize("options, named", [
+    (["--after", "yesterday"], "--after"), (["--before", "2015-02-30"], "--before"),
+    (["--min-rating", "good"], "--min-rating"),
+    (["--repeats", "some"], "--repeats"), (["--format", "xml"], "--format"), (["--split", "rand"], "--split"),
+    (["--memory-limit", "lots"], "--memory-limit"), (["--threads", "-1"], "--threads"),
+    (["--seed", "x"], "--seed")])
+def test_values_that_make_no_sense_are_refused(refusal, made, options, named):
+    assert named in refusal(made, *options, code=2).replace("memory limit", "--memory-limit")
 
 
 def test_jsonl_of_another_kind_is_an_error(refusal, tmp_path):
@@ -219,11 +458,26 @@ def test_a_folder_for_an_input_is_an_error(refusal, tmp_path):
     assert "folder.jsonl" in refusal(tmp_path / "folder.jsonl")
 
 
-@pytest.mark.parametrize("name", ["in.jsonl", "in.csv", "in.jsonl.gz"])
-def test_an_empty_file_is_an_error(refusal, tmp_path, name):
+@pytest.mark.parametrize("name, text, packing", [
+    ("in.jsonl", b"", "plain"), ("in.csv", b"", "plain"), ("in", b"", "plain"), ("in.jsonl.gz", b"", "gz"),
+    ("in.csv.zst", b"", "zst"), ("in.jsonl", b"\n \r\n", "plain"), ("in.csv", b"\xef\xbb\xbf\n", "plain")])
+def test_an_empty_file_is_an_error(refusal, tmp_path, name, text, packing):
     path = tmp_path / name
-    path.write_bytes(gzip.compress(b"") if name.endswith(".gz") else b"")
-    refusal(path)
+    path.write_bytes(helpers.packed(text, packing))
+    assert name in refusal(path)
+
+
+def test_a_file_of_nothing_but_bad_lines_is_an_error(refusal, tmp_path):
+    line = refusal(helpers.write_lines(tmp_path / "in.csv", [b"user,item,time", b"a", b"b"]), *KEEP_ALL)
+    assert "in.csv" in line
+
+
+@pytest.mark.parametrize("lost", [1, 12, "half", "all but 4"])
+def test_a_parquet_file_that_is_cut_is_an_error(refusal, tmp_path, lost):
+    path = helpers.write_parquet(tmp_path / "cut.parquet", helpers.made_rows())
+    data = path.read_bytes()
+    path.write_bytes(data[:{"half": len(data) // 2, "all but 4": 4}.get(lost) or -lost])
+    assert "cut.parquet" in refusal(path)
 
 
 @pytest.fixture
@@ -237,6 +491,28 @@ def test_a_gz_that_is_cut_is_an_error(refusal, tmp_path, packed, lost):
     path.write_bytes(packed[:-(len(packed) // 2 if lost == "half" else lost)])
     line = refusal(path, "--min-user", 1, "--min-item", 1)
     assert "cut.jsonl.gz" in line and "truncated" in line
+
+
+@pytest.mark.parametrize("lost", [1, 4, "half"])
+def test_a_zst_that_is_cut_is_an_error(refusal, tmp_path, packed, lost):
+    data = helpers.packed(gzip.decompress(packed), "zst")
+    path = tmp_path / "cut.jsonl.zst"
+    path.write_bytes(data[:-(len(data) // 2 if lost == "half" else lost)])
+    line = refusal(path, "--min-user", 1, "--min-item", 1)
+    assert "cut.jsonl.zst" in line and "truncated" in line
+
+
+def test_a_zst_with_a_flipped_bit_is_an_error(kindred, refusal, tmp_path):
+    path = tmp_path / "flipped.jsonl.zst"
+    kindred.ok("generate", "--output", path, "--reviews", 3000)  # with a checksum, unlike others' files
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 16
+    path.write_bytes(data)
+    assert "flipped.jsonl.zst" in refusal(path, "--min-user", 1, "--min-item", 1)
+
+
+def test_a_cut_gz_on_stdin_is_an_error(refusal, packed):
+    assert "truncated" in refusal("-", *KEEP_ALL, piped=bytes(packed[:-100]))
 
 
 @pytest.mark.parametrize("place", ["half", -6, -2], ids=["in the data", "in the checksum", "in the length"])
@@ -288,18 +564,20 @@ def test_ratios_that_leave_no_sense_are_refused(refusal, tmp_path, ratios):
 
 
 @pytest.fixture
-def earlier(preprocess, tmp_path):
+def earlier(preprocess, made):
     """A dataset folder from an earlier run."""
-    return preprocess(helpers.write_jsonl(tmp_path / "earlier.jsonl", helpers.made_rows()))
+    return preprocess(made, *KEEP_ALL, output="earlier")
 
 
-@pytest.mark.parametrize("fault", ["no file", "nothing left", "a cut gz"])
-def test_a_run_that_fails_leaves_the_earlier_output(kindred, tmp_path, earlier, packed, fault):
+@pytest.mark.parametrize("fault", ["no file", "nothing left", "a cut gz", "no META"])
+def test_a_run_that_fails_leaves_the_earlier_output(kindred, tmp_path, earlier, packed, made, fault):
     path = tmp_path / ("in.jsonl.gz" if fault == "a cut gz" else "in.jsonl")
     if fault != "no file":
-        path.write_bytes(packed[:-9] if fault == "a cut gz" else helpers.review(ROW))
+        path.write_bytes({"nothing left": helpers.review(ROW), "a cut gz": packed[:-9],
+                          "no META": made.read_bytes()}[fault])
+    options = ["--items", tmp_path / "nonesuch.jsonl"] if fault == "no META" else []
     before = helpers.snapshot(tmp_path)
-    kindred.fails(1, "preprocess", "--input", path, "--output-dir", earlier)
+    kindred.fails(1, "preprocess", "--input", path, "--output-dir", earlier, *options)
     assert helpers.snapshot(tmp_path) == before
 
 

@@ -1,0 +1,390 @@
+#include "data/chart.h"
+
+#include "base/html.h"
+
+#include <math.h>
+#include <time.h>
+
+enum { SIZE = 1000, TICKS_MAX = 12 };
+
+#define SECOND 1000LL
+#define MINUTE (60 * SECOND)
+#define HOUR   (60 * MINUTE)
+#define DAY    (24 * HOUR)
+#define WEEK   (7 * DAY)
+
+/* A place on an axis, from 0 to 1, and its label. */
+struct ticks {
+    int n;
+    double at[TICKS_MAX];
+    char label[TICKS_MAX][CHART_DATE_MAX];
+};
+
+/* ---- dates ---- */
+
+static void format_time(int64_t epoch_ms, const char *format, char out[static CHART_DATE_MAX])
+{
+    time_t seconds = epoch_ms / 1000;
+    struct tm tm;
+
+    gmtime_r(&seconds, &tm);
+    strftime(out, CHART_DATE_MAX, format, &tm);
+}
+
+void chart_date(const struct summary *s, int64_t epoch_ms, char out[static CHART_DATE_MAX])
+{
+    format_time(epoch_ms,
+                s->bin_ms >= DAY      ? "%-d %b %Y"
+                : s->bin_ms >= MINUTE ? "%-d %b %Y, %H:%M"
+                                      : "%-d %b %Y, %H:%M:%S",
+                out);
+}
+
+void chart_put_bin(struct buf *b, const struct summary *s)
+{
+    static const struct {
+        int64_t ms;
+        const char *name;
+    } units[] = {
+        {WEEK, "week"}, {DAY, "day"}, {HOUR, "hour"}, {MINUTE, "minute"}, {SECOND, "second"}};
+    int i = 0;
+
+    while (s->bin_ms % units[i].ms)
+        i++;
+    if (s->bin_ms == units[i].ms)
+        buf_puts(b, units[i].name);
+    else
+        buf_printf(b, "%lld %ss", (long long)(s->bin_ms / units[i].ms), units[i].name);
+}
+
+/* How far apart ticks may be, and what they then say. */
+static const struct tick_step {
+    int64_t ms; /* 0: `months` */
+    int months;
+    const char *format;
+} tick_steps[] = {
+    {SECOND, 0, "%H:%M:%S"},
+    {5 * SECOND, 0, "%H:%M:%S"},
+    {15 * SECOND, 0, "%H:%M:%S"},
+    {30 * SECOND, 0, "%H:%M:%S"},
+    {MINUTE, 0, "%H:%M"},
+    {5 * MINUTE, 0, "%H:%M"},
+    {15 * MINUTE, 0, "%H:%M"},
+    {30 * MINUTE, 0, "%H:%M"},
+    {HOUR, 0, "%H:%M"},
+    {3 * HOUR, 0, "%H:%M"},
+    {6 * HOUR, 0, "%-d %b %H:%M"},
+    {12 * HOUR, 0, "%-d %b %H:%M"},
+    {DAY, 0, "%-d %b"},
+    {2 * DAY, 0, "%-d %b"},
+    {WEEK, 0, "%-d %b"},
+    {2 * WEEK, 0, "%-d %b"},
+    {0, 1, "%b %Y"},
+    {0, 3, "%b %Y"},
+    {0, 6, "%b %Y"},
+    {0, 12, "%Y"},
+    {0, 24, "%Y"},
+    {0, 60, "%Y"},
+    {0, 120, "%Y"},
+    {0, 240, "%Y"},
+    {0, 600, "%Y"},
+    {0, 1200, "%Y"},
+    {0, 6000, "%Y"},
+    {0, 12000, "%Y"},
+    {0, 24000, "%Y"},
+};
+
+/* The first time that is k steps from the origin of all (year 0, or a Monday) and not before t. */
+static int64_t next_tick(const struct tick_step *step, int64_t t)
+{
+    const int64_t monday = 4 * DAY - WEEK; /* the last one before 1970 */
+    time_t seconds = t / 1000;
+    struct tm tm;
+    int month;
+
+    if (step->ms)
+        return monday + (t - monday + step->ms - 1) / step->ms * step->ms;
+    gmtime_r(&seconds, &tm);
+    month = (tm.tm_year + 1900) * 12 + tm.tm_mon;
+    for (int k = month / step->months;; k++) {
+        struct tm at = {
+            .tm_year = k * step->months / 12 - 1900, .tm_mon = k * step->months % 12, .tm_mday = 1};
+        int64_t ms = timegm(&at) * 1000;
+
+        if (ms >= t)
+            return ms;
+    }
+}
+
+static void time_ticks(struct ticks *ticks, int64_t start, int64_t end)
+{
+    for (int i = 0; i < ARRAY_LEN(tick_steps); i++) {
+        const struct tick_step *step = &tick_steps[i];
+        int64_t ms = step->ms ? step->ms : step->months * (730 * HOUR); /* a mean month */
+        int64_t t;
+
+        if ((end - start) / ms > 8)
+            continue;
+        for (t = next_tick(step, start); t < end && ticks->n < TICKS_MAX;
+             t = next_tick(step, t + 1)) {
+            ticks->at[ticks->n] = (double)(t - start) / (double)(end - start);
+            format_time(t, step->format, ticks->label[ticks->n++]);
+        }
+        return;
+    }
+}
+
+/* ---- axes ---- */
+
+static void label_int(char out[static CHART_DATE_MAX], int64_t n)
+{
+    AUTO(buf) b = {0};
+
+    html_put_int(&b, n);
+    snprintf(out, CHART_DATE_MAX, "%s", buf_str(&b));
+}
+
+/* 0, step, 2 step, ... up to the first that isn't below max, which is returned: three to five of
+ * them for each max of 5 or more. */
+static int64_t count_ticks(struct ticks *ticks, int64_t max)
+{
+    int64_t step = 1, top;
+
+    for (int k = 0; step * 5 < max; k++)
+        step = k % 3 == 1 ? step / 2 * 5 : step * 2; /* 1 2 5 10 20 50 ... */
+    top = (max + step - 1) / step * step;
+    for (int64_t y = 0; y <= top; y += step) {
+        ticks->at[ticks->n] = (double)y / (double)top;
+        label_int(ticks->label[ticks->n++], y);
+    }
+    return top;
+}
+
+/* The powers of ten from 1 to max. */
+static void decade_ticks(struct ticks *ticks, int64_t max)
+{
+    for (int64_t x = 1; x <= max; x *= 10) {
+        ticks->at[ticks->n] = log((double)x) / log((double)max);
+        label_int(ticks->label[ticks->n++], x);
+    }
+}
+
+static void put_label(struct buf *b, const char *class, const char *side, double at,
+                      const char *text)
+{
+    buf_printf(b, "<span class=\"%s\" style=\"%s:%.2f%%\">", class, side, 100 * at);
+    html_put_text(b, text);
+    buf_puts(b, "</span>\n");
+}
+
+/* Both axes' labels, behind the SVG. Where many stand on the x axis, a phone shows every second. */
+static void put_axes(struct buf *b, const struct ticks *x, const struct ticks *y)
+{
+    for (int i = 0; i < y->n; i++)
+        put_label(b, "y", "bottom", y->at[i], y->label[i]);
+    for (int i = 0; i < x->n; i++)
+        put_label(b, i % 2 && x->n > 5 ? "x odd" : "x", "left", x->at[i], x->label[i]);
+}
+
+/* Open the plot, with room on the left for the widest of the labels, and its SVG. */
+static void open_plot(struct buf *b, const struct ticks *y, const char *class, const char *label)
+{
+    size_t widest = 0;
+
+    for (int i = 0; i < y->n; i++)
+        widest = MAX(widest, strlen(y->label[i]));
+    buf_printf(b, "<div class=\"plot %s\" style=\"--gutter:%zuch\">\n", class, widest + 1);
+    buf_printf(b,
+               "<svg role=\"img\" viewBox=\"0 0 %d %d\" preserveAspectRatio=\"none\" aria-label=\"",
+               SIZE, SIZE);
+    html_put_text(b, label);
+    buf_puts(b, "\">\n");
+}
+
+static void put_grid(struct buf *b, const struct ticks *x, const struct ticks *y)
+{
+    buf_puts(b, "<path class=\"grid\" d=\"");
+    for (int i = 0; x && i < x->n; i++)
+        buf_printf(b, "M%.1f,0V%d", SIZE * x->at[i], SIZE);
+    for (int i = 0; i < y->n; i++)
+        buf_printf(b, "M0,%.1fH%d", SIZE * (1 - y->at[i]), SIZE);
+    buf_puts(b, "\"/>\n");
+}
+
+/* What shows its text when pointed at: a strip of the plot from x0 to x1. */
+static void open_strip(struct buf *b, double x0, double x1)
+{
+    buf_printf(b, "<rect class=\"hit\" x=\"%.1f\" y=\"0\" width=\"%.1f\" height=\"%d\"><title>", x0,
+               x1 - x0, SIZE);
+}
+
+static void close_strip(struct buf *b)
+{
+    buf_puts(b, "</title></rect>\n");
+}
+
+/* ---- rows over time ---- */
+
+static const char *const part_names[DATASET_PARTS] = {"train", "val", "test"};
+
+static int64_t bin_sum(const struct summary *s, int bin, int n_parts)
+{
+    int64_t sum = 0;
+
+    for (int p = 0; p < n_parts; p++)
+        sum += s->bins[bin][p];
+    return sum;
+}
+
+/* A part's share of all bars as one path. */
+static void put_bars(struct buf *b, const struct summary *s, int part, int64_t top)
+{
+    double width = (double)SIZE / s->n_bins, unit = SIZE / (double)top;
+    double gap = s->n_bins > 1 ? 0.15 : 0;
+
+    buf_printf(b, "<path class=\"%s\" d=\"", part_names[part]);
+    for (int i = 0; i < s->n_bins; i++)
+        if (s->bins[i][part])
+            buf_printf(b, "M%.2f,%.2fh%.2fv%.2fh-%.2fz", width * (i + gap / 2),
+                       SIZE - unit * (double)bin_sum(s, i, part), width * (1 - gap),
+                       -unit * (double)s->bins[i][part], width * (1 - gap));
+    buf_puts(b, "\"/>\n");
+}
+
+static void put_bin_strips(struct buf *b, const struct summary *s)
+{
+    double width = (double)SIZE / s->n_bins;
+    char date[CHART_DATE_MAX];
+
+    for (int i = 0; i < s->n_bins; i++) {
+        open_strip(b, width * i, width * (i + 1));
+        chart_date(s, s->bins_start + i * s->bin_ms, date);
+        buf_puts(b, "The ");
+        chart_put_bin(b, s);
+        buf_printf(b, " from %s", date);
+        for (int p = 0; p < DATASET_PARTS; p++)
+            if (s->bins[i][p]) {
+                buf_printf(b, "\n%s: ", part_names[p]);
+                html_put_int(b, s->bins[i][p]);
+            }
+        close_strip(b);
+    }
+}
+
+/* Both labels stand on one side of their lines, the first cut's lower on the left side and higher
+ * on the right one, so that no line runs through the other's label. */
+static void put_cuts(struct buf *b, const struct summary *s)
+{
+    double span = (double)(s->n_bins * s->bin_ms);
+    int n = 0;
+
+    for (int p = DATASET_TRAIN + 1; p < DATASET_PARTS; p++) {
+        double at = (double)(s->cuts[p] - s->bins_start) / span;
+        bool to_left = at > 0.45;
+        char date[CHART_DATE_MAX];
+
+        if (!s->cuts[p])
+            continue;
+        chart_date(s, s->cuts[p], date);
+        buf_printf(b,
+                   "<div class=\"cut %s %s\" style=\"left:%.2f%%\"><span>%s from %s</span></div>\n",
+                   to_left ? "to-left" : "to-right", to_left == (n > 0) ? "high" : "low", 100 * at,
+                   part_names[p], date);
+        n++;
+    }
+}
+
+void chart_over_time(struct buf *b, const struct summary *s)
+{
+    struct ticks x = {0}, y = {0};
+    AUTO(buf) label = {0};
+    int64_t max = 1, top;
+
+    for (int i = 0; i < s->n_bins; i++)
+        max = MAX(max, bin_sum(s, i, DATASET_PARTS));
+    top = count_ticks(&y, max);
+    time_ticks(&x, s->bins_start, s->bins_start + s->n_bins * s->bin_ms);
+    buf_puts(&label, "Rows for each ");
+    chart_put_bin(&label, s);
+    buf_puts(&label, ", stacked by train, val and test; at most ");
+    html_put_int(&label, max);
+    open_plot(b, &y, s->has_cuts ? "time has-cuts" : "time", buf_str(&label));
+    put_grid(b, NULL, &y);
+    for (int p = 0; p < DATASET_PARTS; p++)
+        put_bars(b, s, p, top);
+    put_bin_strips(b, s);
+    buf_puts(b, "</svg>\n");
+    put_axes(b, &x, &y);
+    put_cuts(b, s);
+    buf_puts(b, "</div>\n");
+}
+
+/* ---- long tails ---- */
+
+/* Where a rank or a number of rows is on its axis, 0 to SIZE. */
+static double log_place(int64_t n, int64_t max)
+{
+    return SIZE * log((double)n) / log((double)max);
+}
+
+static void put_line(struct buf *b, const struct summary_tail *t, const char *class, int64_t x_max,
+                     int64_t y_max)
+{
+    buf_printf(b, "<path class=\"line %s\" d=\"", class);
+    for (int i = 0; i < t->n_points; i++)
+        buf_printf(b, "%c%.1f,%.1f", i ? 'L' : 'M', log_place(t->points[i].rank, x_max),
+                   SIZE - log_place(t->points[i].n_rows, y_max));
+    buf_puts(b, "\"/>\n");
+}
+
+/* (The last point of the shorter tail stands at a rank of its own.) */
+static void put_at_rank(struct buf *b, const struct summary_tail *t, int i, int64_t rank,
+                        const char *what)
+{
+    if (i >= t->n_points || t->points[i].rank != rank)
+        return;
+    buf_printf(b, "\n%s: ", what);
+    html_put_int(b, t->points[i].n_rows);
+    buf_puts(b, " rows");
+}
+
+/* For each rank of the longer tail a strip that reaches half-way to its neighbours. */
+static void put_rank_strips(struct buf *b, const struct summary *s, int64_t x_max)
+{
+    bool items_longer = s->items.n_points > s->users.n_points;
+    const struct summary_tail *t = items_longer ? &s->items : &s->users;
+    double from = 0;
+
+    for (int i = 0; i < t->n_points; i++) {
+        double here = log_place(t->points[i].rank, x_max);
+        double to =
+            i + 1 < t->n_points ? (here + log_place(t->points[i + 1].rank, x_max)) / 2 : here;
+
+        open_strip(b, from, to);
+        buf_puts(b, "Rank ");
+        html_put_int(b, t->points[i].rank);
+        put_at_rank(b, &s->items, i, t->points[i].rank, "item");
+        put_at_rank(b, &s->users, i, t->points[i].rank, "user");
+        close_strip(b);
+        from = to;
+    }
+}
+
+void chart_tails(struct buf *b, const struct summary *s)
+{
+    int64_t x_max = MAX(10, MAX(s->users.n, s->items.n));
+    int64_t y_max = MAX(10, MAX(s->users.max, s->items.max));
+    struct ticks x = {0}, y = {0};
+
+    decade_ticks(&x, x_max);
+    decade_ticks(&y, y_max);
+    open_plot(b, &y, "tails",
+              "Rows by rank of items and of users, both axes logarithmic: the most first");
+    put_grid(b, &x, &y);
+    put_line(b, &s->users, "users", x_max, y_max);
+    put_line(b, &s->items, "items", x_max, y_max);
+    put_rank_strips(b, s, x_max);
+    buf_puts(b, "</svg>\n");
+    put_axes(b, &x, &y);
+    buf_puts(b, "</div>\n");
+}

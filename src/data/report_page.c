@@ -1,0 +1,310 @@
+#include "data/report_page.h"
+
+#include "base/file.h"
+#include "base/html.h"
+#include "data/chart.h"
+
+static const char *const part_names[DATASET_PARTS] = {"train", "val", "test"};
+
+/* ---- pieces ---- */
+
+static void open_card(struct buf *b, const char *id, const char *title)
+{
+    buf_printf(b, "<section class=\"card %s\" aria-labelledby=\"%s\">\n<h2 id=\"%s\">%s</h2>\n", id,
+               id, id, title);
+}
+
+static void close_card(struct buf *b)
+{
+    buf_puts(b, "</section>\n");
+}
+
+/* A table's head: names separated by '|', the first one of the rows. */
+static void open_table(struct buf *b, const char *columns)
+{
+    buf_puts(b, "<table>\n<thead><tr>");
+    while (*columns) {
+        int n = (int)strcspn(columns, "|");
+
+        buf_printf(b, "<th scope=\"col\">%.*s</th>", n, columns);
+        columns += n + (columns[n] == '|');
+    }
+    buf_puts(b, "</tr></thead>\n<tbody>\n");
+}
+
+static void close_table(struct buf *b)
+{
+    buf_puts(b, "</tbody>\n</table>\n");
+}
+
+static void open_details(struct buf *b, const char *columns)
+{
+    buf_puts(b,
+             "<details>\n<summary>The numbers</summary>\n<div class=\"scroll\" tabindex=\"0\">\n");
+    open_table(b, columns);
+}
+
+static void close_details(struct buf *b)
+{
+    close_table(b);
+    buf_puts(b, "</div>\n</details>\n");
+}
+
+static void put_cell(struct buf *b, int64_t n)
+{
+    buf_puts(b, "<td>");
+    html_put_int(b, n);
+    buf_puts(b, "</td>");
+}
+
+/* One bar of a list: a label, from where to where it goes (0 to 1), a count and its share. */
+static void put_bar(struct buf *b, const char *label, const char *class, double from, double to,
+                    int64_t n, double share)
+{
+    buf_printf(b, "<li%s><span class=\"what\">", n ? "" : " class=\"none\"");
+    html_put_text(b, label);
+    buf_puts(b, "</span><span class=\"n\">");
+    html_put_int(b, n);
+    buf_puts(b, "</span><span class=\"share\">");
+    html_put_share(b, share);
+    buf_printf(b,
+               "</span><span class=\"track\" aria-hidden=\"true\"><i class=\"%s\" "
+               "style=\"left:min(%.3f%%,100%% - 2px);width:%.3f%%\"></i></span></li>\n",
+               class, 100 * from, 100 * (to - from));
+}
+
+static double ratio(int64_t a, int64_t b)
+{
+    return b ? (double)a / (double)b : 0;
+}
+
+/* ---- the head ---- */
+
+static void put_tile(struct buf *b, const char *what, int64_t n)
+{
+    buf_puts(b, "<div><dd>");
+    html_put_int(b, n);
+    buf_printf(b, "</dd><dt>%s</dt></div>\n", what);
+}
+
+static void put_tiles(struct buf *b, const struct summary *s)
+{
+    double cells = (double)s->users.n * (double)s->items.n;
+
+    buf_puts(b, "<dl class=\"tiles\">\n");
+    put_tile(b, "rows kept", s->n_rows);
+    put_tile(b, "users", s->users.n);
+    put_tile(b, "items", s->items.n);
+    buf_printf(b, "<div><dd>%.3g %%</dd><dt>of all pairs of the two</dt></div>\n",
+               100 * (double)s->n_rows / cells);
+    buf_puts(b, "</dl>\n");
+}
+
+static void put_head(struct buf *b, const struct report_page *p)
+{
+    const struct summary *s = p->summary;
+    char first[CHART_DATE_MAX], last[CHART_DATE_MAX];
+
+    buf_puts(b, "<header>\n<p class=\"over\">Dataset</p>\n<h1>");
+    html_put_text(b, p->title);
+    buf_puts(b, "</h1>\n");
+    if (s->has_times) {
+        chart_date(s, s->first_time, first);
+        chart_date(s, s->last_time, last);
+        buf_printf(b, "<p class=\"lead\">%s to %s</p>\n", first, last);
+    }
+    put_tiles(b, s);
+    buf_puts(b, "</header>\n");
+}
+
+/* ---- rows over time ---- */
+
+static void put_parts(struct buf *b, const struct summary *s)
+{
+    buf_puts(b, "<ul class=\"legend\">\n");
+    for (int p = 0; p < DATASET_PARTS; p++) {
+        buf_printf(b, "<li class=\"%s\">%s <b>", part_names[p], part_names[p]);
+        html_put_int(b, s->n_part[p]);
+        buf_puts(b, "</b> <span>");
+        html_put_share(b, ratio(s->n_part[p], s->n_rows));
+        buf_puts(b, "</span></li>\n");
+    }
+    buf_puts(b, "</ul>\n");
+}
+
+static void put_time_table(struct buf *b, const struct summary *s)
+{
+    open_details(b, "from|train|val|test");
+    for (int i = 0; i < s->n_bins; i++) {
+        char date[CHART_DATE_MAX];
+
+        chart_date(s, s->bins_start + i * s->bin_ms, date);
+        buf_printf(b, "<tr><th scope=\"row\">%s</th>", date);
+        for (int p = 0; p < DATASET_PARTS; p++)
+            put_cell(b, s->bins[i][p]);
+        buf_puts(b, "</tr>\n");
+    }
+    close_details(b);
+}
+
+static void put_time(struct buf *b, const struct summary *s)
+{
+    open_card(b, "over-time", s->has_times ? "Rows over time" : "Parts");
+    put_parts(b, s);
+    if (s->has_times) {
+        buf_puts(b, "<p class=\"axis\">rows per ");
+        chart_put_bin(b, s);
+        buf_puts(b, "</p>\n");
+        chart_over_time(b, s);
+        put_time_table(b, s);
+    }
+    close_card(b);
+}
+
+/* ---- the long tail ---- */
+
+static void put_tail_words(struct buf *b, const struct summary *s)
+{
+    buf_puts(b, "<p class=\"lead\">The top 1 % of the items have ");
+    html_put_share(b, s->items.top1);
+    buf_puts(b, " of the rows, the top 10 % ");
+    html_put_share(b, s->items.top10);
+    buf_puts(b, ".</p>\n");
+}
+
+static void put_tail_row(struct buf *b, const char *name, const struct summary_tail *t)
+{
+    buf_printf(b, "<tr><th scope=\"row\">%s</th>", name);
+    put_cell(b, t->min);
+    put_cell(b, t->median);
+    buf_printf(b, "<td>%.1f</td>", t->mean);
+    put_cell(b, t->p90);
+    put_cell(b, t->p99);
+    put_cell(b, t->max);
+    buf_printf(b, "<td>%.2f</td></tr>\n", t->gini);
+}
+
+static void put_point_table(struct buf *b, const struct summary *s)
+{
+    open_details(b, "of|rank|rows");
+    for (int k = 0; k < 2; k++) {
+        const struct summary_tail *t = k ? &s->users : &s->items;
+
+        for (int i = 0; i < t->n_points; i++) {
+            buf_printf(b, "<tr><th scope=\"row\">%s</th>", k ? "users" : "items");
+            put_cell(b, t->points[i].rank);
+            put_cell(b, t->points[i].n_rows);
+            buf_puts(b, "</tr>\n");
+        }
+    }
+    close_details(b);
+}
+
+static void put_tails(struct buf *b, const struct summary *s)
+{
+    open_card(b, "long-tail", "The long tail");
+    put_tail_words(b, s);
+    buf_puts(b, "<ul class=\"legend\">\n<li class=\"items\">items</li>\n"
+                "<li class=\"users\">users</li>\n</ul>\n<p class=\"axis\">rows</p>\n");
+    chart_tails(b, s);
+    buf_puts(b, "<p class=\"axis right\">rank, the most rows first</p>\n<div class=\"scroll\" "
+                "tabindex=\"0\">\n");
+    open_table(b, "rows per|min|median|mean|90 %|99 %|max|Gini");
+    put_tail_row(b, "item", &s->items);
+    put_tail_row(b, "user", &s->users);
+    close_table(b);
+    buf_puts(b, "</div>\n");
+    put_point_table(b, s);
+    close_card(b);
+}
+
+/* ---- the funnel ---- */
+
+/* Each reason's bar ends where that of the one before began: what is left of it is what is left. */
+static void put_funnel(struct buf *b, const struct report_page *p)
+{
+    int64_t all = p->funnel[0].n, left = all;
+
+    open_card(b, "funnel", "What was kept, and what was not");
+    buf_puts(b, "<ul class=\"bars\">\n");
+    for (int i = 0; i < p->n_funnel; i++) {
+        const struct report_step *step = p->funnel + i;
+        bool dropped = i > 0 && i < p->n_funnel - 1;
+        double to = dropped ? ratio(left, all) : ratio(step->n, all);
+
+        left -= dropped ? step->n : 0;
+        put_bar(b, step->what,
+                dropped ? "dropped"
+                : i     ? "kept"
+                        : "all",
+                dropped ? ratio(left, all) : 0, to, step->n, ratio(step->n, all));
+    }
+    buf_puts(b, "</ul>\n");
+    close_card(b);
+}
+
+/* ---- ratings and facts ---- */
+
+static void put_ratings(struct buf *b, const struct summary *s)
+{
+    int64_t most = 0, all = 0;
+
+    for (int i = 0; i < s->n_ratings; i++) {
+        most = MAX(most, s->ratings[i].n);
+        all += s->ratings[i].n;
+    }
+    open_card(b, "ratings", "Ratings");
+    buf_puts(b, "<ul class=\"bars narrow\">\n");
+    for (int i = s->n_ratings - 1; i >= 0; i--) {
+        const struct summary_rating *r = s->ratings + i;
+        AUTO_FREE char *label =
+            r->from == r->to ? xasprintf("%g", r->from) : xasprintf("%g to %g", r->from, r->to);
+
+        put_bar(b, label, "rating", 0, ratio(r->n, most), r->n, ratio(r->n, all));
+    }
+    buf_puts(b, "</ul>\n");
+    close_card(b);
+}
+
+static void put_facts(struct buf *b, const struct report_page *p)
+{
+    open_card(b, "facts", "How it was made");
+    buf_puts(b, "<dl class=\"facts\">\n");
+    for (int i = 0; i < p->n_facts; i++) {
+        buf_puts(b, "<div><dt>");
+        html_put_text(b, p->facts[i].name);
+        buf_puts(b, "</dt><dd>");
+        html_put_text(b, p->facts[i].text);
+        buf_puts(b, "</dd></div>\n");
+    }
+    buf_puts(b, "</dl>\n");
+    close_card(b);
+}
+
+/* ---- the page ---- */
+
+static void put_page(struct buf *b, const struct report_page *p)
+{
+    buf_puts(b, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+                "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+                "<meta name=\"color-scheme\" content=\"light dark\">\n<title>");
+    html_put_text(b, p->title);
+    buf_printf(b, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<main>\n", report_style);
+    put_head(b, p);
+    put_time(b, p->summary);
+    put_tails(b, p->summary);
+    put_funnel(b, p);
+    if (p->summary->n_ratings)
+        put_ratings(b, p->summary);
+    put_facts(b, p);
+    buf_puts(b, "</main>\n</body>\n</html>\n");
+}
+
+bool report_page_write(const char *path, const struct report_page *p, struct err *err)
+{
+    AUTO_FREE char *dir = path_dir(path);
+    AUTO(buf) page = {0};
+
+    put_page(&page, p);
+    return dir_create(dir, err) && file_write(path, page.data, page.len, err);
+}

@@ -1,0 +1,18 @@
+-- text_lines(skip): the lines of the file `input` as they stand there, in its order, without the first
+-- `skip`. A \r and a \n each end a line, so that both kinds of files, and mixtures, are read alike; what
+-- is empty in between is NULL. Lines of invalid UTF-8 go to reject_errors, which the reader drops first.
+
+CREATE OR REPLACE MACRO text_lines(skip_lines) AS TABLE
+SELECT line
+FROM read_csv(getvariable('input'), auto_detect = false, header = false, skip = skip_lines,
+              delim = E'\x1e\x1f', quote = '', escape = '', columns = {'line': 'VARCHAR'},
+              max_line_size = 33554432, buffer_size = 67108864,
+              compression = getvariable('compression'), strict_mode = false, new_line = '\n',
+              ignore_errors = true, store_rejects = true, rejects_limit = 0);
+
+-- An id in JSON: a text or a whole number; anything else is none.
+CREATE OR REPLACE MACRO json_id(json) AS
+    CASE WHEN starts_with(json, '"')
+         THEN CASE WHEN contains(json, '\') THEN json_extract_string(json, '$')
+                   ELSE replace(json, '"', '') END
+         WHEN regexp_full_match(json, '-?[0-9]+') THEN json END;
