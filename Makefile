@@ -3,7 +3,7 @@ BUILD ?= build
 SETUP = $(if $(DUCKDB_DIR),"-Dduckdb_dir=$(DUCKDB_DIR)")
 SANITIZE = -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1
 
-.PHONY: build build-asan test quickstart docs bench-pipeline lint format clean
+.PHONY: build build-asan test quickstart docs bench-pipeline bench-data lint format clean
 
 build: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -28,6 +28,11 @@ INPUT ?= quickstart/reviews.jsonl
 bench-pipeline: build
 	@[ -f "$(INPUT)" ] || $(BUILD)/kindred generate --output "$(INPUT)"
 	@python3 bench/pipeline.py $(BUILD)/kindred "$(INPUT)"
+
+# REVIEWS=N: 2,000,000 without it, 1 GB; BIG=1: also ten times as many, 10 GB. They stay in BENCH_DIR.
+BENCH_DIR ?= data/bench
+bench-data: build
+	@python3 bench/data.py $(BUILD)/kindred "$(BENCH_DIR)"
 
 docs: build
 	@python3 tools/options.py $(BUILD)/kindred > docs/options.md
