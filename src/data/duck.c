@@ -425,6 +425,11 @@ const float *duck_float(const struct duck_rows *r, int column)
     return column_of(r, column, DUCKDB_TYPE_FLOAT);
 }
 
+const bool *duck_bool(const struct duck_rows *r, int column)
+{
+    return column_of(r, column, DUCKDB_TYPE_BOOLEAN);
+}
+
 const char *duck_text(const struct duck_rows *r, int column, int64_t row, size_t *len)
 {
     duckdb_string_t *s = (duckdb_string_t *)column_of(r, column, DUCKDB_TYPE_VARCHAR) + row;
@@ -438,6 +443,19 @@ bool duck_is_null(const struct duck_rows *r, int column, int64_t row)
     uint64_t *valid = duckdb_vector_get_validity(vector_of(r, column));
 
     return valid && !duckdb_validity_row_is_valid(valid, (idx_t)row);
+}
+
+void duck_texts(const struct duck_rows *r, int column, struct duck_string *out)
+{
+    duckdb_string_t *s = (duckdb_string_t *)column_of(r, column, DUCKDB_TYPE_VARCHAR);
+    const uint64_t *valid = duckdb_vector_get_validity(vector_of(r, column));
+
+    for (int64_t i = 0; i < r->n; i++)
+        if (valid && !(valid[i / 64] >> i % 64 & 1))
+            out[i] = (struct duck_string){0};
+        else
+            out[i] =
+                (struct duck_string){duckdb_string_t_data(&s[i]), duckdb_string_t_length(s[i])};
 }
 
 bool duck_row(struct duck *d, const char *sql, int64_t *out, int n, struct err *err)

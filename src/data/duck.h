@@ -58,6 +58,12 @@ void duck_put_name(struct buf *sql, const char *name);
 /* The one row of a query with (n) BIGINT columns, none NULL. */
 NODISCARD bool duck_row(struct duck *d, const char *sql, int64_t *out, int n, struct err *err);
 
+/* Text: UTF-8, not ended by a '\0'. */
+struct duck_string {
+    const char *bytes;
+    size_t len;
+};
+
 /* The rows of a query (of the last one, where there are several statements), block by block:
  *
  *     AUTO(duck_rows) rows = {0};
@@ -87,19 +93,17 @@ void duck_rows_release(struct duck_rows *r);
 const int32_t *duck_int32(const struct duck_rows *r, int column); /* INTEGER */
 const int64_t *duck_int64(const struct duck_rows *r, int column); /* BIGINT */
 const float *duck_float(const struct duck_rows *r, int column);   /* FLOAT */
+const bool *duck_bool(const struct duck_rows *r, int column);     /* BOOLEAN */
 const char *duck_text(const struct duck_rows *r, int column, int64_t row,
                       size_t *len); /* VARCHAR */
 bool duck_is_null(const struct duck_rows *r, int column, int64_t row);
 
+/* A whole column of text: out (n); bytes NULL where it's NULL. */
+void duck_texts(const struct duck_rows *r, int column, struct duck_string *out);
+
 /* ---- tables that C makes up as a query reads them ---- */
 
 enum duck_type { DUCK_INT32, DUCK_INT64, DUCK_FLOAT, DUCK_TEXT };
-
-/* A value of a DUCK_TEXT column: UTF-8, copied when `next` has returned. */
-struct duck_string {
-    const char *bytes;
-    size_t len;
-};
 
 enum { DUCK_SOURCE_COLUMNS_MAX = 8 };
 
@@ -112,9 +116,10 @@ struct duck_source {
     } columns[DUCK_SOURCE_COLUMNS_MAX]; /* ends with a NULL name where there are fewer */
     int64_t n_rows;                     /* about how many there will be, for the planner */
 
-    /* Fill (max) rows at most of columns[c], set *n: 0 is the end. `at` rows were given by this
-     * scan before; 0 starts it, and a query may scan more than once. A NaN becomes NULL. Runs on
-     * one of DuckDB's threads, one call at a time; must not use the database. */
+    /* Fill (max) rows at most of columns[c] (of DUCK_TEXT struct duck_string, whose bytes are
+     * copied when this returns), set *n: 0 is the end. `at` rows were given by this scan before; 0
+     * starts it, and a query may scan more than once. A NaN becomes NULL. Runs on one of DuckDB's
+     * threads, one call at a time; must not use the database. */
     bool (*next)(void *context, int64_t at, void *const *columns, int64_t max, int64_t *n,
                  struct err *err);
     void *context;

@@ -1,8 +1,7 @@
 #include "data/ingest.h"
 
 #include "base/file.h"
-
-#include <math.h>
+#include "data/timestamp.h"
 
 /* One file while it's read. */
 struct reading {
@@ -11,6 +10,8 @@ struct reading {
     struct rows *rows;
     struct input in;
     enum dataset_part part;
+    struct fate_rules rules;
+    struct buf query; /* instead of a script's */
 
     struct ingest_counts counts;
     int64_t have[COLUMN_TIME]; /* rows that have a user, an item */
@@ -21,6 +22,7 @@ struct reading {
 static void reading_release(struct reading *r)
 {
     input_release(&r->in);
+    buf_release(&r->query);
 }
 
 /* ---- how the reader asks for a form ---- */
@@ -138,20 +140,18 @@ static bool read_schema(struct reading *r, struct buf *types, struct err *err)
     return !block.failed;
 }
 
-/* The view that read_parquet.sql asks for: its columns as text. */
+/* A query with the columns of read_csv.sql. */
 static bool prepare_parquet(struct reading *r, struct err *err)
 {
-    static const char *const as[COLUMNS] = {"user_id", "item_id", "time_text", "rating_text"};
     const struct csv_header *h = &r->in.header;
     AUTO(buf) types = {0};
-    AUTO(buf) sql = {0};
 
     if (!read_schema(r, &types, err))
         return false;
     csv_header_find(&r->in.header, r->o->form.names);
     if (!csv_header_check(h, r->o->form.names, r->o->form.has_times, err))
         return err_wrap(err, "'%s'", r->in.name);
-    buf_puts(&sql, "CREATE OR REPLACE VIEW parquet_texts AS SELECT ");
+    buf_puts(&r->query, "SELECT ");
     for (int c = 0; c < COLUMNS; c++) {
         const char *type = types.data;
 
@@ -159,15 +159,16 @@ static bool prepare_parquet(struct reading *r, struct err *err)
             type += strlen(type) + 1;
         if (c <= COLUMN_ITEM && !check_id_type(r, h->names[h->at[c] - 1], type, err))
             return false;
-        buf_puts(&sql, c ? ", CAST(" : "CAST(");
+        buf_puts(&r->query, "CAST(");
         if (h->at[c])
-            duck_put_name(&sql, h->names[h->at[c] - 1]);
+            duck_put_name(&r->query, h->names[h->at[c] - 1]);
         else
-            buf_puts(&sql, "NULL");
-        buf_printf(&sql, " AS VARCHAR) AS %s", as[c]);
+            buf_puts(&r->query, "NULL");
+        buf_puts(&r->query, " AS VARCHAR), ");
     }
-    buf_puts(&sql, " FROM read_parquet(getvariable('input'), binary_as_string = true)");
-    return duck_exec(r->d, buf_str(&sql), err) && set_is_seconds(r, err);
+    buf_puts(&r->query, "getvariable('is_seconds') "
+                        "FROM read_parquet(getvariable('input'), binary_as_string = true)");
+    return set_is_seconds(r, err);
 }
 
 static bool prepare_sequence(struct reading *r, struct err *err)
@@ -178,83 +179,99 @@ static bool prepare_sequence(struct reading *r, struct err *err)
 }
 
 static const struct {
-    const char *script;
+    const char *script; /* NULL: the query that prepare made */
     bool (*prepare)(struct reading *r, struct err *err);
-    bool has_rejects;
+    bool has_rejects; /* lines that get no row are in reject_errors */
 } forms[] = {
     [INPUT_JSONL] = {"read_jsonl", prepare_jsonl, false},
     [INPUT_CSV] = {"read_csv", prepare_csv, true},
-    [INPUT_PARQUET] = {"read_parquet", prepare_parquet, false},
+    [INPUT_PARQUET] = {NULL, prepare_parquet, false},
     [INPUT_SEQUENCE] = {"read_sequence", prepare_sequence, true},
 };
 
 /* ---- reading ---- */
 
-/* The rows of a block that count. */
+/* A block as text, and the rows of it that count. */
 struct batch {
-    struct name user[NAMES_BLOCK], item[NAMES_BLOCK];
-    int64_t time[NAMES_BLOCK];
-    float rating[NAMES_BLOCK];
+    struct duck_string user[NAMES_BLOCK], item[NAMES_BLOCK], time[NAMES_BLOCK], rating[NAMES_BLOCK];
+
+    struct name users[NAMES_BLOCK], items[NAMES_BLOCK];
+    int64_t times[NAMES_BLOCK];
+    float ratings[NAMES_BLOCK];
     int n;
+    char *owned[2 * NAMES_BLOCK]; /* the ids that had to be put together */
+    int n_owned;
 };
 
-/* False where there is none. */
-static bool id_at(const struct duck_rows *block, int column, int64_t i, struct name *out)
+static void batch_clear(struct batch *b)
 {
-    if (duck_is_null(block, column, i))
-        return false;
-    out->bytes = duck_text(block, column, i, &out->len);
-    return out->len > 0;
+    while (b->n_owned > 0)
+        free(b->owned[--b->n_owned]);
+    b->n = 0;
 }
 
-/* The fate of row i; a valid one goes into the batch. */
-static enum fate take_row(struct reading *r, const struct duck_rows *block, int64_t i,
-                          enum fate fate, struct batch *b)
+static void take_row(struct batch *b, const struct fate_row *row)
 {
-    struct name *user = &b->user[b->n], *item = &b->item[b->n];
-    bool has_user = id_at(block, 0, i, user), has_item = id_at(block, 1, i, item);
+    b->users[b->n] = (struct name){row->user.bytes, row->user.len};
+    b->items[b->n] = (struct name){row->item.bytes, row->item.len};
+    b->times[b->n] = row->time;
+    b->ratings[b->n++] = row->rating;
+}
 
-    r->have[COLUMN_USER] += has_user;
-    r->have[COLUMN_ITEM] += has_item;
-    if (fate != FATE_VALID)
-        return fate;
-    if (memchr(user->bytes, '\0', user->len) || memchr(item->bytes, '\0', item->len))
-        return FATE_MISSING_FIELD; /* ids are text, and that ends there in too many places */
-    b->time[b->n] = r->in.has_times ? duck_int64(block, 2)[i] : 0;
-    b->rating[b->n] = duck_is_null(block, 3, i) ? NAN : duck_float(block, 3)[i];
-    b->n++;
-    return FATE_VALID;
+/* Judge the rows; those that count go into the batch. */
+static void judge(struct reading *r, const struct duck_rows *block, struct batch *b)
+{
+    const bool *is_seconds = duck_bool(block, 4);
+
+    duck_texts(block, 0, b->user);
+    duck_texts(block, 1, b->item);
+    duck_texts(block, 2, b->time);
+    duck_texts(block, 3, b->rating);
+    for (int64_t i = 0; i < block->n; i++) {
+        struct fate_texts texts = {b->user[i], b->item[i], b->time[i], b->rating[i], is_seconds[i]};
+        struct fate_row row;
+        enum fate fate = fate_of(&r->rules, &texts, &row);
+
+        if (row.owned_user)
+            b->owned[b->n_owned++] = row.owned_user;
+        if (row.owned_item)
+            b->owned[b->n_owned++] = row.owned_item;
+        if (fate == FATE_VALID)
+            take_row(b, &row);
+        r->have[COLUMN_USER] += row.user.len > 0;
+        r->have[COLUMN_ITEM] += row.item.len > 0;
+        r->counts.n[fate]++;
+        if (r->first_bad < 0 && fate_is_bad(fate))
+            r->first_bad = r->n_rows + i;
+    }
+    r->n_rows += block->n;
 }
 
 static bool take_block(struct reading *r, const struct duck_rows *block, struct batch *b,
                        struct err *err)
 {
-    const int32_t *fates = duck_int32(block, 4);
+    bool ok;
 
     assert(block->n <= NAMES_BLOCK);
-    b->n = 0;
-    for (int64_t i = 0; i < block->n; i++) {
-        enum fate fate = take_row(r, block, i, (enum fate)fates[i], b);
-
-        r->counts.n[fate]++;
-        if (r->first_bad < 0 && fate >= FATE_MALFORMED && fate <= FATE_OUT_OF_RANGE)
-            r->first_bad = r->n_rows + i;
-    }
-    r->n_rows += block->n;
-    if (rows_memory(r->rows) > r->o->memory)
+    judge(r, block, b);
+    ok = rows_add(r->rows, b->n, b->users, b->items, b->times, b->ratings, (int)r->part, err);
+    batch_clear(b);
+    if (ok && rows_memory(r->rows) > r->o->memory)
         return err_set(err, ERR_IO,
                        "%d users and %d items don't fit into --memory-limit: their ids alone take "
                        "%zu MB",
                        r->rows->users.n, r->rows->items.n, rows_memory(r->rows) / 1000000);
-    return rows_add(r->rows, b->n, b->user, b->item, b->time, b->rating, (int)r->part, err);
+    return ok;
 }
 
 static bool read_rows(struct reading *r, struct err *err)
 {
-    AUTO_FREE struct batch *batch = xmalloc(1, sizeof *batch);
+    AUTO_FREE struct batch *batch = xcalloc(1, sizeof *batch);
     AUTO(duck_rows) block = {0};
+    const char *script = forms[r->in.form].script;
 
-    if (!duck_query_script(r->d, &block, forms[r->in.form].script, err))
+    if (!(script ? duck_query_script(r->d, &block, script, err)
+                 : duck_query(r->d, &block, buf_str(&r->query), err)))
         return false;
     while (duck_next(&block, err))
         if (!take_block(r, &block, batch, err))
@@ -283,7 +300,6 @@ static bool set_file(struct reading *r, struct err *err)
 {
     return duck_set_text(r->d, "input", r->in.path, err) &&
            duck_set_text(r->d, "compression", packing_name(r->in.packing), err) &&
-           duck_set_bool(r->d, "has_times", r->in.has_times, err) &&
            forms[r->in.form].prepare(r, err);
 }
 
@@ -357,6 +373,7 @@ struct ingester {
     struct duck *d;
     struct rows *rows;
     struct ingest_counts *counts;
+    int64_t after, before;
     enum dataset_part part;
     bool any; /* a file was read; has_times is that of all */
 };
@@ -380,27 +397,29 @@ static bool ingest_file(void *context, const char *name, struct err *err)
     AUTO(reading)
     r = {.o = g->o, .d = g->d, .rows = g->rows, .part = g->part, .first_bad = -1, .reject_at = -1};
 
-    if (!input_look(&r.in, name, &g->o->form, g->o->temp_dir, err) || !check_times(g, &r.in, err) ||
-        !read_file(&r, err))
+    if (!input_look(&r.in, name, &g->o->form, g->o->temp_dir, err) || !check_times(g, &r.in, err))
+        return false;
+    r.rules = (struct fate_rules){.has_times = r.in.has_times,
+                                  .is_json = r.in.form == INPUT_JSONL,
+                                  .nulls_are_malformed = r.in.form != INPUT_PARQUET,
+                                  .min_rating = g->o->min_rating,
+                                  .after = g->after,
+                                  .before = g->before};
+    if (!read_file(&r, err))
         return false;
     for (int f = 0; f < FATES; f++)
         g->counts->n[f] += r.counts.n[f];
     return check_bad_lines(&r, ingest_bad_lines(g->counts), err);
 }
 
-/* What getvariable(name) gives: the time that the text says, or `none` without a text. */
-static bool set_date(struct duck *d, const char *name, const char *text, int64_t none,
-                     struct err *err)
+/* The time that an option says, or `none` without. */
+static bool parse_date(const char *option, const char *text, int64_t none, int64_t *ms,
+                       struct err *err)
 {
-    int64_t ms = none;
-
-    if (text &&
-        (!duck_set_text(d, "date", text, err) ||
-         !duck_row(d, "SELECT coalesce(time_of(getvariable('date'), false), -1)", &ms, 1, err)))
-        return false;
-    if (ms < 0)
-        return err_set(err, ERR_USAGE, "--%s '%s' is no date such as 2015-09-04", name, text);
-    return duck_set_int(d, name, ms, err);
+    *ms = none;
+    if (!text || timestamp_parse(text, strlen(text), false, ms))
+        return true;
+    return err_set(err, ERR_USAGE, "%s '%s' is no date such as 2015-09-04", option, text);
 }
 
 bool ingest(struct duck *d, const struct ingest_options *o, struct rows *rows,
@@ -409,10 +428,8 @@ bool ingest(struct duck *d, const struct ingest_options *o, struct rows *rows,
     struct ingester g = {.o = o, .d = d, .rows = rows, .counts = counts};
 
     *counts = (struct ingest_counts){0};
-    if (!duck_run(d, "lines", err) || !duck_run(d, "fates", err) ||
-        !duck_set_real(d, "min_rating", o->min_rating, err) ||
-        !set_date(d, "after", o->after, 0, err) ||
-        !set_date(d, "before", o->before, INT64_MAX, err))
+    if (!parse_date("--after", o->after, 0, &g.after, err) ||
+        !parse_date("--before", o->before, INT64_MAX, &g.before, err) || !duck_run(d, "lines", err))
         return false;
     for (g.part = DATASET_TRAIN; g.part < DATASET_PARTS; g.part++)
         for (int i = 0; i < o->files[g.part].n; i++)

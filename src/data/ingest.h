@@ -4,20 +4,9 @@
 
 #include "data/dataset.h"
 #include "data/duck.h"
+#include "data/fate.h"
 #include "data/input.h"
 #include "data/rows.h"
-
-/* What became of a line: the first of these that applies. The numbers stand in fates.sql too. */
-enum fate {
-    FATE_VALID,
-    FATE_MALFORMED,        /* no JSON object, or one with none of the fields; not the number of
-                              columns; invalid UTF-8 */
-    FATE_MISSING_FIELD,    /* no user, item or time */
-    FATE_OUT_OF_RANGE,     /* a time that can't be read or lies outside the years 1970 to 9999 */
-    FATE_BELOW_MIN_RATING, /* or there is no rating to compare */
-    FATE_OUTSIDE_DATES,
-    FATES
-};
 
 struct ingest_options {
     struct ingest_files {

@@ -56,7 +56,7 @@ bool items_read(struct duck *d, const char *const *files, int n, const char *tem
     struct meta m = {d, counts, temp_dir};
 
     *counts = (struct items_counts){0};
-    if (!duck_run(d, "lines", err) || !duck_run(d, "item_meta", err))
+    if (!duck_run(d, "item_meta", err))
         return false;
     for (int i = 0; i < n; i++)
         if (!glob_each(files[i], read_file, &m, err))

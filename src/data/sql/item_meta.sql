@@ -8,8 +8,10 @@ CREATE TABLE item_meta (item_idx INTEGER, title VARCHAR, price DOUBLE, main_cate
 CREATE MACRO json_text(value, path) AS
     CASE WHEN json_type(value, path) = 'VARCHAR' THEN json_extract_string(value, path) END;
 
--- Text or a whole number, and not empty.
-CREATE MACRO meta_id(value) AS nullif(json_id(CAST(value AS VARCHAR)), '');
+-- Text or a whole number, and not empty; of its JSON as text.
+CREATE MACRO json_id(json) AS
+    CASE WHEN regexp_full_match(json, '-?[0-9]+') THEN json
+         ELSE nullif(json_text(CAST(json AS JSON), '$'), '') END;
 
 -- A number, or text such as 12.99 or $1,012.99.
 CREATE MACRO json_price(value) AS

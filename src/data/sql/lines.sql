@@ -2,7 +2,7 @@
 -- `skip`. A \r and a \n each end a line, so that both kinds of files, and mixtures, are read alike; what
 -- is empty in between is NULL. Lines of invalid UTF-8 go to reject_errors, which the reader drops first.
 
-CREATE OR REPLACE MACRO text_lines(skip_lines) AS TABLE
+CREATE MACRO text_lines(skip_lines) AS TABLE
 SELECT line
 FROM read_csv(getvariable('input'), auto_detect = false, header = false, skip = skip_lines,
               delim = E'\x1e\x1f', quote = '', escape = '', columns = {'line': 'VARCHAR'},
@@ -10,9 +10,7 @@ FROM read_csv(getvariable('input'), auto_detect = false, header = false, skip = 
               compression = getvariable('compression'), strict_mode = false, new_line = '\n',
               ignore_errors = true, store_rejects = true, rejects_limit = 0);
 
--- An id in JSON: a text or a whole number; anything else is none.
-CREATE OR REPLACE MACRO json_id(json) AS
-    CASE WHEN starts_with(json, '"')
-         THEN CASE WHEN contains(json, '\') THEN json_extract_string(json, '$')
-                   ELSE replace(json, '"', '') END
-         WHEN regexp_full_match(json, '-?[0-9]+') THEN json END;
+-- A quoted field of a table without its quotes.
+CREATE MACRO unquoted(field) AS
+    CASE WHEN length(field) >= 2 AND starts_with(field, '"') AND ends_with(field, '"')
+         THEN replace(field[2:-2], '""', '"') ELSE field END;

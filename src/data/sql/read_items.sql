@@ -15,7 +15,8 @@ SELECT CASE WHEN id IS NULL THEN -1 ELSE CAST(items.rowid AS INTEGER) END AS ite
                    'store': json_text(line, '$.store'),
                    'image': json_image(json_extract(line, '$.images[0]'))}]
        END AS found
-FROM (SELECT line, coalesce(meta_id(ids[1]), meta_id(ids[2]), meta_id(ids[3])) AS id
+FROM (SELECT line, coalesce(json_id(CAST(ids[1] AS VARCHAR)), json_id(CAST(ids[2] AS VARCHAR)),
+                            json_id(CAST(ids[3] AS VARCHAR))) AS id
       FROM (SELECT json AS line,
                    json_extract(json, ['$.parent_asin', '$.asin', '$.item_id']) AS ids
             FROM read_ndjson_objects(getvariable('input'), ignore_errors = true,
