@@ -10,7 +10,7 @@
 struct interactions {
     int64_t *offsets; /* (n_users + 1) */
     int32_t *items;   /* (n) */
-    int64_t *times;   /* (n) milliseconds since 1970 */
+    int64_t *times;   /* (n) milliseconds since 1970; all 0 where the input had none */
     int64_t n;
 };
 

@@ -72,8 +72,7 @@ enum fate fate_of(const struct fate_rules *rules, const struct fate_texts *t, st
     }
     if (!is_id(row->user) || !is_id(row->item) || (rules->has_times && t->time.len == 0))
         return FATE_MISSING_FIELD;
-    if (rules->has_times &&
-        !timestamp_parse(t->time.bytes, t->time.len, t->is_seconds, &row->time))
+    if (rules->has_times && !timestamp_parse(t->time.bytes, t->time.len, t->is_seconds, &row->time))
         return FATE_OUT_OF_RANGE;
     if (!isnan(rules->min_rating) && !((double)row->rating >= rules->min_rating))
         return FATE_BELOW_MIN_RATING;

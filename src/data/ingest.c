@@ -3,6 +3,8 @@
 #include "base/file.h"
 #include "data/timestamp.h"
 
+#include <omp.h>
+
 /* One file while it's read. */
 struct reading {
     const struct ingest_options *o;
@@ -320,7 +322,12 @@ static bool read_file(struct reading *r, struct err *err)
         *err = damage;
         return false;
     }
-    return ok;
+    if (!ok && err->kind == ERR_DATA && strstr(err->msg, "maximum_object_size"))
+        return err_set(err, ERR_DATA, "'%s': a line is longer than can be read with this memory",
+                       r->in.name);
+    return ok || (err->kind == ERR_DATA && !strstr(err->msg, r->in.name)
+                      ? err_wrap(err, "'%s'", r->in.name)
+                      : false);
 }
 
 /* ---- too many bad lines ---- */
@@ -422,6 +429,19 @@ static bool parse_date(const char *option, const char *text, int64_t none, int64
     return err_set(err, ERR_USAGE, "%s '%s' is no date such as 2015-09-04", option, text);
 }
 
+/* The reader's buffers, of which each thread has a few, in proportion to the memory. (With a stream
+ * of less than some MB one thread alone works.) */
+static bool set_buffers(struct duck *d, const struct ingest_options *o, struct err *err)
+{
+    enum { MB = 1 << 20, LINE_LEAST = 2 * MB, LINE_MOST = 32 * MB, STREAM_MOST = 32 * MB };
+    size_t share = o->memory / 16 / (size_t)(o->threads ? o->threads : omp_get_max_threads());
+    size_t line = MIN(MAX(share, (size_t)LINE_LEAST), (size_t)LINE_MOST);
+    AUTO_FREE char *stream =
+        xasprintf("SET streaming_buffer_size = '%zuB'", MIN(o->memory / 16, (size_t)STREAM_MOST));
+
+    return duck_set_int(d, "line_bytes", (int64_t)line, err) && duck_exec(d, stream, err);
+}
+
 bool ingest(struct duck *d, const struct ingest_options *o, struct rows *rows,
             struct ingest_counts *counts, struct err *err)
 {
@@ -429,7 +449,8 @@ bool ingest(struct duck *d, const struct ingest_options *o, struct rows *rows,
 
     *counts = (struct ingest_counts){0};
     if (!parse_date("--after", o->after, 0, &g.after, err) ||
-        !parse_date("--before", o->before, INT64_MAX, &g.before, err) || !duck_run(d, "lines", err))
+        !parse_date("--before", o->before, INT64_MAX, &g.before, err) || !set_buffers(d, o, err) ||
+        !duck_run(d, "lines", err))
         return false;
     for (g.part = DATASET_TRAIN; g.part < DATASET_PARTS; g.part++)
         for (int i = 0; i < o->files[g.part].n; i++)

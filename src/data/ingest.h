@@ -19,7 +19,9 @@ struct ingest_options {
     bool refuse_bad_lines;
     int64_t max_bad_lines; /* -1: any number */
     const char *temp_dir;
-    size_t memory; /* bytes that the ids may take */
+    size_t
+        memory; /* bytes that the ids may take; the reader's buffers are a part of it for each of */
+    int threads; /* 0: all cores */
 };
 
 struct ingest_counts {

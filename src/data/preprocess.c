@@ -54,9 +54,11 @@ static bool parse_size(const char *text, double *bytes, struct err *err)
     return err_set(err, ERR_USAGE, "--memory-limit '%s' is no size such as 4GB", text);
 }
 
-static bool set_memory(struct preprocess_options *o, struct err *err)
+/* What the process holds beside DuckDB's own count (the program, ids, blocks on their way, what
+ * the allocator keeps) is met by giving DuckDB a part of the limit. */
+static bool set_memory(struct preprocess_options *o, struct buf *of_duckdb, struct err *err)
 {
-    enum { LEAST_MB = 64 };
+    enum { LEAST_MB = 200, DUCKDB_PERCENT = 70 };
     double bytes = 0.8 * (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
 
     if (o->memory_limit && !parse_size(o->memory_limit, &bytes, err))
@@ -65,6 +67,8 @@ static bool set_memory(struct preprocess_options *o, struct err *err)
         return err_set(err, ERR_USAGE, "--memory-limit %s is less than the %d MB that are needed",
                        o->memory_limit, LEAST_MB);
     o->in.memory = (size_t)bytes;
+    o->in.threads = o->threads;
+    buf_printf(of_duckdb, "%zuB", o->in.memory / 100 * DUCKDB_PERCENT);
     return true;
 }
 
@@ -156,11 +160,13 @@ static bool make_tables(const struct preprocess_options *o, const char *dir,
     AUTO(tempdir) temp = {0};
     AUTO_FREE char *spill = path_join(dir, OUTDIR_SPILL);
     struct preprocess_options own = *o;
-    struct duck_options how = {o->threads, o->memory_limit, spill};
+    AUTO(buf) memory = {0};
+    struct duck_options how = {.threads = o->threads, .spill_dir = spill};
     AUTO(duck) d = {0};
 
-    if (!set_memory(&own, err) || (o->temp_dir && !tempdir_open(&temp, o->temp_dir, err)))
+    if (!set_memory(&own, &memory, err) || (o->temp_dir && !tempdir_open(&temp, o->temp_dir, err)))
         return false;
+    how.memory_limit = buf_str(&memory);
     own.in.temp_dir = temp.path ? temp.path : dir;
     if (temp.path)
         how.spill_dir = temp.path;

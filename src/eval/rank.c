@@ -73,7 +73,19 @@ static int by_id(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* All metrics at all k of one list; values (n_values). */
+/* Sort (n) items and take out those that are there twice; returns how many are left. */
+static int32_t sort_unique(int32_t *items, int32_t n)
+{
+    int32_t left = 0;
+
+    qsort(items, (size_t)n, sizeof *items, by_id);
+    for (int32_t i = 0; i < n; i++)
+        if (left == 0 || items[left - 1] != items[i])
+            items[left++] = items[i];
+    return left;
+}
+
+/* All metrics at all k of one list; values (n_values). What was taken twice is one item to find. */
 static void judge(const struct work *w, struct scratch *s, int32_t user, const struct hit *hits,
                   int n, double *values)
 {
@@ -83,7 +95,7 @@ static void judge(const struct work *w, struct scratch *s, int32_t user, const s
 
     grow(&s->relevant, &s->relevant_cap, n_relevant);
     memcpy(s->relevant, row, (size_t)n_relevant * sizeof *row);
-    qsort(s->relevant, (size_t)n_relevant, sizeof *row, by_id);
+    n_relevant = sort_unique(s->relevant, n_relevant);
     for (int r = 0; r < n; r++)
         if (bsearch(&hits[r].item, s->relevant, (size_t)n_relevant, sizeof *row, by_id))
             s->ranks[n_ranks++] = r;

@@ -145,6 +145,21 @@ def test_popularity_counts_train_rows_and_serves_everybody(popularity, data, spl
     assert_between(popularity("--split", split, *ALL, *options), want, want)
 
 
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_an_item_taken_twice_is_one_to_find(kindred, tmp_path, split):
+    path = helpers.write_jsonl(tmp_path / "made.jsonl", helpers.made_rows())
+    kindred.ok("preprocess", "--input", path, "--output-dir", tmp_path / "processed", "--repeats", "all")
+    data = helpers.read_dataset(tmp_path / "processed")
+    assert any(len(set(rows)) < len(rows) for rows in [[row[:2] for row in data.parts[split]]])
+    kindred.ok("baselines", "--data-dir", tmp_path / "processed", "--split", split, *ALL,
+               "--json", tmp_path / "results.json")
+    (got,) = (e for e in json.loads((tmp_path / "results.json").read_text())["results"]
+              if e["model"] == "popularity")
+    counts = oracle.popularity(data)
+    want = oracle.evaluate(data, split, lambda _: counts, KS)
+    assert_between(got, want, want)
+
+
 # Refusals
 
 

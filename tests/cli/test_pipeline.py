@@ -12,6 +12,7 @@ REAL = [
     ("All_Beauty_5.json.gz", ()),
     ("AMAZON_FASHION_5.jsonl", ()),
     ("reviews_2023_sample.jsonl.gz", ("--min-user", 2, "--min-item", 2)),
+    ("Electronics_2023.parquet", ("--min-user", 3, "--min-item", 3, "--split", "ratio")),
 ]
 
 
@@ -69,3 +70,17 @@ def test_other_real_reviews_lead_to_an_answer(kindred, folder, amazon, name, opt
     assert model["users"] == popularity["users"]
     assert model["all_users"]["users"] == popularity["all_users"]["users"] > 0
     assert model["digest"] == helpers.read_stats(folder / "data" / "processed")["digest"]
+
+
+def test_a_given_split_of_sequences_without_val_leads_to_an_answer(kindred, folder):
+    """Lists of items without times, as published benchmarks have them."""
+    items = {f"u{user}": [f"i{(user * 7 + n * n) % 40}" for n in range(8)] for user in range(60)}
+    for name, part in ("train", slice(0, 6)), ("test", slice(6, 8)):
+        lines = (" ".join([user, *own[part]]).encode() for user, own in items.items())
+        helpers.write_lines(folder / f"{name}.txt", lines)
+    kindred.ok("preprocess", "--train", "train.txt", "--test", "test.txt", cwd=folder)
+    kindred.ok("train", cwd=folder)
+    kindred.ok("evaluate", cwd=folder)
+    kindred.ok("recommend", "--output", "recommendations.csv", cwd=folder)
+    ask_server(kindred, folder)
+    assert json.loads((folder / "outputs" / "eval_results.json").read_text())["users"] == 60

@@ -4,6 +4,8 @@
 -- fields   a struct of all names that are looked for: those of ids JSON, the others VARCHAR
 -- user_names, item_names, time_names, rating_names   which of these stand for what, by preference
 --
+-- line_bytes   of the longest line that is read; the reader's buffers are multiples of it
+--
 -- A line that isn't a JSON object comes as a row of NULLs. Blank lines are no rows.
 
 SELECT CAST(coalesce(*COLUMNS(lambda c: list_contains(getvariable('user_names'), c))) AS VARCHAR)
@@ -17,4 +19,4 @@ SELECT CAST(coalesce(*COLUMNS(lambda c: list_contains(getvariable('user_names'),
            AS is_seconds
 FROM read_json(getvariable('input'), format = 'newline_delimited', ignore_errors = true,
                columns = getvariable('fields'), compression = getvariable('compression'),
-               maximum_object_size = 33554432);
+               maximum_object_size = getvariable('line_bytes'));
