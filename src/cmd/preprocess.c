@@ -25,7 +25,7 @@
     X(S, opt_text, time_column, NULL, 0, 0, "NAME", "the time's")                                  \
     X(S, opt_text, rating_column, NULL, 0, 0, "NAME", "the rating's")                              \
     X(S, bool, times, true, 0, 0, NULL,                                                            \
-      "read times; without, a user's rows are in the order of the input")                          \
+      "look for no times: a user's rows are in the order of the input")                            \
     X(S, opt_text, bad_lines, "skip", 0, 0, "skip|fail", "what to do about a line that is no row") \
     X(S, int64_t, max_bad_lines, -1, -1, 1e15, "N", "fail where there are more; -1: no limit")     \
     X(S, struct opt_list, items, {0}, 0, 0, "FILE",                                                \
@@ -288,9 +288,10 @@ const struct cmd cmd_preprocess = {
     .name = "preprocess",
     .summary = "raw reviews to a split dataset",
     .about =
-        "Reads reviews, drops repeats and what is too rare, numbers users and items, and splits "
-        "the\n"
-        "rows by time. The folder has train.parquet, val.parquet, test.parquet, users.parquet,\n"
-        "items.parquet and stats.json; all of them are written, or none.",
+        "Reads reviews, drops repeats and what is too rare, numbers users and items, and holds "
+        "rows\n"
+        "out. The folder has train.parquet, val.parquet, test.parquet, users.parquet, "
+        "items.parquet\n"
+        "and stats.json; all of them are written, or none. What became of each line is printed.",
     .run = preprocess_run,
 };

@@ -63,7 +63,7 @@ static int32_t append(struct names *s, struct name name)
 {
     size_t end = s->n ? (size_t)s->offsets[s->n] : 0;
 
-    if (end + name.len > s->bytes_cap) {
+    if (end + name.len >= s->bytes_cap) {
         s->bytes_cap = MAX(s->bytes_cap + s->bytes_cap / 2, end + name.len + 4096);
         s->bytes = xrealloc(s->bytes, s->bytes_cap, 1);
     }
