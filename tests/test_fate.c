@@ -43,9 +43,9 @@ static void the_first_reason_counts(void **)
     struct fate_row row;
 
     for (int i = 0; i < ARRAY_LEN(lines); i++)
-        assert_int_equal(judge(&plain, lines[i].user, lines[i].item, lines[i].time,
-                               lines[i].rating, &row),
-                         lines[i].fate);
+        assert_int_equal(
+            judge(&plain, lines[i].user, lines[i].item, lines[i].time, lines[i].rating, &row),
+            lines[i].fate);
 }
 
 static void a_row_of_nulls_in_parquet_misses_its_fields(void **)

@@ -213,6 +213,30 @@ static void a_file_in_the_way_is_named(void **)
     unlink(folder);
 }
 
+static void folders_on_the_way_go_again_with_what_failed(void **)
+{
+    AUTO_FREE char *a = path_join(base, "a"), *deep = path_join(a, "b//c/");
+    struct err err = {0};
+    AUTO(outdir) o = {0};
+
+    assert_ok(outdir_open(&o, deep, names, 2, &err), err);
+    assert_true(file_exists(a));
+    outdir_release(&o);
+    assert_false(file_exists(a));
+    assert_true(file_exists(base));
+    assert_ok(outdir_open(&o, deep, names, 2, &err), err);
+    put_file(o.tmp, "data", "x");
+    put_file(o.tmp, "seal", "x");
+    assert_ok(outdir_commit(&o, &err), err);
+    outdir_release(&o);
+    assert_true(file_exists(deep));
+    for (const char *const *dir = (const char *const[]){"b/c", "b", "", NULL}; *dir; dir++) {
+        AUTO_FREE char *path = path_join(a, *dir);
+
+        dir_remove(path);
+    }
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -225,6 +249,7 @@ int main(void)
         TEST(the_next_run_clears_what_a_killed_one_left),
         TEST(what_a_running_process_writes_is_left_alone),
         TEST(a_file_in_the_way_is_named),
+        TEST(folders_on_the_way_go_again_with_what_failed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

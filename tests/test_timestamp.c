@@ -71,7 +71,8 @@ static void every_form_of_a_time_becomes_milliseconds(void **)
 {
     for (int i = 0; i < ARRAY_LEN(times); i++) {
         int64_t ms = -1;
-        bool ok = timestamp_parse(times[i].text, strlen(times[i].text), times[i].always_seconds, &ms);
+        bool ok =
+            timestamp_parse(times[i].text, strlen(times[i].text), times[i].always_seconds, &ms);
 
         if (ok != (times[i].ms >= 0) || (ok && ms != times[i].ms))
             fail_msg("'%s': %d, %lld", times[i].text, ok, (long long)ms);

@@ -243,10 +243,8 @@ static bool write_page(const struct values *v, const struct preprocess_stats *st
     for (int i = 0; i < PREPROCESS_STEPS; i++)
         funnel[i] = (struct report_step){steps[i].what, steps[i].n};
     put_files(&files, in->train.n ? &in->train : &in->input);
-    page.facts = (struct report_fact[]){{"input", buf_str(&files)},
-                                        {"output", v->output.output_dir},
-                                        {"configuration", stats->config_id},
-                                        {"digest", stats->digest}};
+    page.facts = (struct report_fact[]){
+        {"input", buf_str(&files)}, {"configuration", stats->config_id}, {"digest", stats->digest}};
     return report_page_write(v->output.report, &page, err);
 }
 

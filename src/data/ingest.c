@@ -334,7 +334,7 @@ static bool read_file(struct reading *r, struct err *err)
 
 static bool refuse_bad_lines(const struct reading *r, const char *why, struct err *err)
 {
-    int64_t row = r->first_bad < 0 ? INT64_MAX : r->first_bad, line = row + 1;
+    int64_t row = r->first_bad < 0 ? INT64_MAX - 1 : r->first_bad, line = row + 1;
 
     if (r->in.form != INPUT_PARQUET && !input_line_of(&r->in, row, r->reject_at, &line, err))
         return false;

@@ -64,27 +64,56 @@ static void retire_stale(const struct outdir *o, const char *dir, const char *pr
 
 /* ---- opening ---- */
 
-/* The real path of what may not exist yet, the folder above it made. */
-static char *real_path(const char *path, struct err *err)
+/* The nearest folder above that is there. */
+static char *existing_above(const char *path)
 {
-    AUTO_FREE char *trimmed = xstrdup(path), *parent = NULL, *real_parent = NULL;
-    char *real = realpath(path, NULL), *slash;
+    char *above = path_dir(path);
+
+    while (!file_exists(above)) {
+        char *next = path_dir(above);
+
+        free(above);
+        above = next;
+    }
+    return above;
+}
+
+/* The real path of what may not exist yet, the folders above it made. */
+static bool make_real_path(struct outdir *o, const char *path, struct err *err)
+{
+    AUTO_FREE char *trimmed = xstrdup(path), *above = NULL, *parent = NULL, *real_parent = NULL;
+    char *slash;
     size_t n = strlen(trimmed);
 
-    if (real)
-        return real;
     while (n > 1 && trimmed[n - 1] == '/')
         trimmed[--n] = '\0';
+    above = existing_above(trimmed);
+    o->above = realpath(above, NULL);
+    o->path = realpath(path, NULL);
+    if (o->path)
+        return true;
     parent = path_dir(trimmed);
     if (!dir_create(parent, err))
-        return NULL;
+        return false;
     real_parent = realpath(parent, NULL);
-    if (!real_parent) {
-        err_errno(err, "open", parent);
-        return NULL;
-    }
+    if (!real_parent)
+        return err_errno(err, "open", parent);
     slash = strrchr(trimmed, '/');
-    return path_join(real_parent, slash ? slash + 1 : trimmed);
+    o->path = path_join(real_parent, slash ? slash + 1 : trimmed);
+    return true;
+}
+
+/* Take back the folders that were made on the way to a path that is still not there. */
+static void remove_parents(const struct outdir *o)
+{
+    AUTO_FREE char *dir = o->path && o->above ? path_dir(o->path) : NULL;
+
+    while (dir && strlen(dir) > strlen(o->above) && rmdir(dir) == 0) {
+        char *next = path_dir(dir);
+
+        free(dir);
+        dir = next;
+    }
 }
 
 static bool same_folder(const char *a, const char *b)
@@ -139,8 +168,7 @@ bool outdir_open(struct outdir *o, const char *path, const char *const *names, i
     struct stat st;
 
     *o = (struct outdir){.names = names, .n_names = n_names};
-    o->path = real_path(path, err);
-    if (!o->path)
+    if (!make_real_path(o, path, err))
         return false;
     if (stat(o->path, &st) == 0 && !S_ISDIR(st.st_mode))
         return err_set(err, ERR_IO, "'%s' is a file; a folder is needed", path);
@@ -153,7 +181,9 @@ void outdir_release(struct outdir *o)
 {
     if (o->tmp)
         retire(o, o->tmp);
+    remove_parents(o);
     free(o->path);
+    free(o->above);
     free(o->tmp);
     *o = (struct outdir){0};
 }

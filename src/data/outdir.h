@@ -15,6 +15,7 @@
 
 struct outdir {
     char *path, *tmp;         /* without symbolic links; write the files into tmp */
+    char *above;              /* the nearest folder that was there */
     const char *const *names; /* (n_names) of the files that make up the folder */
     int n_names;
     bool one_by_one;

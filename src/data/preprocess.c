@@ -132,26 +132,46 @@ static bool write_part(struct duck *d, const char *dir, enum dataset_part part,
            duck_run(d, "write_part", err);
 }
 
-static bool write_tables(const struct preprocess_options *o, struct duck *d, const char *dir,
-                         struct preprocess_stats *s, struct err *err)
+/* On one thread: on several the bounds of the row groups would depend on who is first. */
+static bool write_files(struct duck *d, const char *dir, struct preprocess_stats *s,
+                        struct err *err)
 {
     AUTO_FREE char *users = path_join(dir, dataset_files[DATASET_USERS]);
     AUTO_FREE char *items = path_join(dir, dataset_files[DATASET_ITEMS]);
-    int64_t span[2];
+    AUTO_FREE char *restore = NULL;
+    int64_t threads;
 
-    if (!items_read(d, o->items.names, o->items.n, o->in.temp_dir, &s->items, err) ||
-        !split_label(&o->split, d, err))
+    if (!duck_row(d, "SELECT current_setting('threads')", &threads, 1, err) ||
+        !duck_exec(d, "SET threads = 1", err))
         return false;
-    for (int p = 0; p < DATASET_PARTS; p++)
+    restore = xasprintf("SET threads = %lld", (long long)threads);
+    for (int p = 0; p < DATASET_PARTS; p++) {
+        duck_progress(d, dataset_files[p], "rows", s->n_kept);
         if (!write_part(d, dir, (enum dataset_part)p, s, err))
             return false;
-    if (!duck_row(d, "SELECT min(timestamp), max(timestamp) FROM kept", span, 2, err) ||
-        !duck_row(d, "SELECT count(title) FROM item_meta", &s->n_titles, 1, err))
-        return false;
-    s->first_time = span[0];
-    s->last_time = span[1];
+    }
+    duck_progress(d, NULL, NULL, 0);
     return duck_set_text(d, "users_output", users, err) &&
-           duck_set_text(d, "items_output", items, err) && duck_run(d, "write_ids", err);
+           duck_set_text(d, "items_output", items, err) && duck_run(d, "write_ids", err) &&
+           duck_exec(d, restore, err);
+}
+
+static bool write_tables(const struct preprocess_options *o, struct duck *d, const char *dir,
+                         struct preprocess_stats *s, struct err *err)
+{
+    int64_t found[3];
+
+    if (!items_read(d, o->items.names, o->items.n, o->in.temp_dir, &s->items, err) ||
+        !split_label(&o->split, d, err) || !write_files(d, dir, s, err) ||
+        !duck_row(d,
+                  "SELECT min(timestamp), max(timestamp), (SELECT count(title) FROM item_meta) "
+                  "FROM kept",
+                  found, 3, err))
+        return false;
+    s->first_time = found[0];
+    s->last_time = found[1];
+    s->n_titles = found[2];
+    return true;
 }
 
 static bool make_tables(const struct preprocess_options *o, const char *dir,

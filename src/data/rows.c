@@ -1,6 +1,7 @@
 #include "data/rows.h"
 
 #include "base/interrupt.h"
+#include "base/progress.h"
 
 /* ---- collecting ---- */
 
@@ -311,8 +312,10 @@ static bool sort_ranges(struct sorter *s, struct err *err)
 {
     struct rows *r = s->r;
     const struct spool *from = s->n_ranges > 1 ? &s->parted : &r->raw;
+    AUTO(progress) progress = {0};
     int64_t to = 0;
 
+    progress_init(&progress, "sort", "rows", r->n);
     for (int i = 0; i < s->n_ranges; i++) {
         const struct range *g = &s->ranges[i];
         int64_t start = r->offsets[g->first], n = r->offsets[g->end] - start;
@@ -323,6 +326,7 @@ static bool sort_ranges(struct sorter *s, struct err *err)
         sort_range(s, g);
         if (!write_range(s, g, &to, err))
             return false;
+        progress_update(&progress, start + n, NULL);
     }
     r->offsets[r->users.n] = to;
     r->n_repeated = r->n - to;

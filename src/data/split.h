@@ -32,8 +32,9 @@ struct split_options {
     int64_t seed;
 };
 
-/* Make the view labelled (user_idx, item_idx, timestamp, rating, given, n, part) out of the rows of
- * `kept`; part is 'train', 'val' or 'test'. ERR_DATA if there is nothing to train on. */
+/* Make labelled (user_idx, item_idx, timestamp, rating, given, n, part), a table or a view, out of
+ * the rows of `kept` and in their order; part is 'train', 'val' or 'test'. ERR_DATA if there is
+ * nothing to train on. */
 NODISCARD bool split_label(const struct split_options *o, struct duck *d, struct err *err);
 
 #endif

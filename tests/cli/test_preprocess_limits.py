@@ -24,10 +24,10 @@ sys.exit(code)
 
 @pytest.fixture(scope="module")
 def many(kindred, tmp_path_factory):
-    """300,000 reviews, and the digests of what a run makes of them that may use all memory."""
+    """400,000 reviews, and the digests of what a run makes of them that may use all memory."""
     folder = tmp_path_factory.mktemp("many")
     kindred.ok("generate", "--output", folder / "many.jsonl", "--users", 30_000, "--items", 8_000,
-               "--reviews", 300_000, "--seed", 1)
+               "--reviews", 400_000, "--seed", 1)
     kindred.ok("preprocess", "--input", folder / "many.jsonl", "--output-dir", folder / "processed")
     return folder / "many.jsonl", helpers.parquet_digests(folder / "processed")
 
@@ -58,6 +58,16 @@ def test_little_memory_makes_the_same_bytes_within_it(kindred, many, tmp_path, t
     assert is_sanitized(kindred) or int(done.stdout.split()[-1]) < 1.3 * LIMIT_BYTES + 150e6
 
 
+@pytest.mark.parametrize("split", ["temporal", "ratio"])
+def test_neither_threads_nor_memory_show_in_files_of_many_row_groups(kindred, many, tmp_path, split):
+    found = []
+    for threads, limit in (1, "4GB"), (2, "4GB"), (4, "256MB"):
+        kindred.ok("preprocess", "--input", many[0], "--output-dir", tmp_path / "processed", "--split", split,
+                   "--threads", threads, "--memory-limit", limit)
+        found.append(helpers.parquet_digests(tmp_path / "processed"))
+    assert found == found[:1] * 3
+
+
 def test_a_folder_for_temporary_files_is_made(kindred, made, tmp_path):
     kindred.ok("preprocess", "--input", made, "--output-dir", tmp_path / "out", *LIMIT,
                "--temp-dir", tmp_path / "new" / "temp")
@@ -74,7 +84,7 @@ def test_a_folder_for_temporary_files_that_is_a_file_is_named(refusal, made, tmp
 
 @pytest.fixture
 def waiting(kindred, many, tmp_path, temp_dir):
-    """A run that has read 300,000 lines, and waits for more."""
+    """A run that has read 400,000 lines, and waits for more."""
     path, _ = many
     command = kindred.command("preprocess", "--input", "-", "--output-dir", tmp_path / "processed", *LIMIT,
                               "--temp-dir", temp_dir, "--quiet")

@@ -4,10 +4,10 @@
 CREATE TABLE last_rows AS
 SELECT user_idx, max(n) AS last, count(*) AS rows FROM kept GROUP BY user_idx;
 
-CREATE VIEW labelled AS
+CREATE TABLE labelled AS
 SELECT kept.*,
        CASE WHEN rows < 3 THEN 'train'
             WHEN n = last THEN 'test'
             WHEN n = last - 1 THEN 'val'
             ELSE 'train' END AS part
-FROM kept JOIN last_rows USING (user_idx);
+FROM kept JOIN last_rows USING (user_idx) ORDER BY n;

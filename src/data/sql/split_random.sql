@@ -13,6 +13,6 @@ GROUP BY user_idx;
 
 CREATE TABLE user_cuts AS FROM cut_times();
 
-CREATE VIEW labelled AS
+CREATE TABLE labelled AS
 SELECT kept.*, part_of(timestamp, first, cut1, cut2) AS part
-FROM kept JOIN user_cuts USING (user_idx);
+FROM kept JOIN user_cuts USING (user_idx) ORDER BY n;
