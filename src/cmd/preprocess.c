@@ -236,7 +236,7 @@ static bool write_page(const struct values *v, const struct preprocess_stats *st
     struct report_step funnel[PREPROCESS_STEPS];
     const struct input_opts *in = &v->input;
     AUTO(buf) files = {0};
-    struct report_page page = {"Dataset", funnel, PREPROCESS_STEPS, .n_facts = 4,
+    struct report_page page = {v->output.output_dir, funnel, PREPROCESS_STEPS, .n_facts = 3,
                                .summary = summary};
 
     preprocess_account(stats, steps);

@@ -3,8 +3,6 @@
 #include "base/file.h"
 #include "data/timestamp.h"
 
-#include <omp.h>
-
 /* One file while it's read. */
 struct reading {
     const struct ingest_options *o;
@@ -434,7 +432,7 @@ static bool parse_date(const char *option, const char *text, int64_t none, int64
 static bool set_buffers(struct duck *d, const struct ingest_options *o, struct err *err)
 {
     enum { MB = 1 << 20, LINE_LEAST = 2 * MB, LINE_MOST = 32 * MB, STREAM_MOST = 32 * MB };
-    size_t share = o->memory / 16 / (size_t)(o->threads ? o->threads : omp_get_max_threads());
+    size_t share = o->memory / 16 / (size_t)MAX(o->threads, 1);
     size_t line = MIN(MAX(share, (size_t)LINE_LEAST), (size_t)LINE_MOST);
     AUTO_FREE char *stream =
         xasprintf("SET streaming_buffer_size = '%zuB'", MIN(o->memory / 16, (size_t)STREAM_MOST));

@@ -7,6 +7,7 @@
 #include "data/tempdir.h"
 
 #include <math.h>
+#include <omp.h>
 #include <unistd.h>
 
 /* ---- what shaped the data ---- */
@@ -54,18 +55,34 @@ static bool parse_size(const char *text, double *bytes, struct err *err)
     return err_set(err, ERR_USAGE, "--memory-limit '%s' is no size such as 4GB", text);
 }
 
+/* Bytes of memory that the machine has, or that the container is given. */
+static double memory_of_machine(void)
+{
+    double bytes = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    AUTO(buf) text = {0};
+    struct err ignored;
+
+    if (file_read("/sys/fs/cgroup/memory.max", 100, &text, &ignored) && atof(buf_str(&text)) > 0)
+        bytes = MIN(bytes, atof(buf_str(&text))); /* "max": none */
+    return bytes;
+}
+
 /* What the process holds beside DuckDB's own count (the program, ids, blocks on their way, what
- * the allocator keeps) is met by giving DuckDB a part of the limit. */
+ * the allocator keeps) is met by giving DuckDB a part of the limit; and its reader has some 40 MB a
+ * thread. */
 static bool set_memory(struct preprocess_options *o, struct buf *of_duckdb, struct err *err)
 {
-    enum { LEAST_MB = 200, DUCKDB_PERCENT = 70 };
-    double bytes = 0.8 * (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    enum { LEAST_MB = 150, DUCKDB_PERCENT = 70, THREAD_MB = 80 };
+    double bytes = 0.8 * memory_of_machine();
+    int threads;
 
     if (o->memory_limit && !parse_size(o->memory_limit, &bytes, err))
         return false;
     if (bytes < LEAST_MB * 1e6)
         return err_set(err, ERR_USAGE, "--memory-limit %s is less than the %d MB that are needed",
-                       o->memory_limit, LEAST_MB);
+                       o->memory_limit ? o->memory_limit : "of this machine", LEAST_MB);
+    threads = (int)MIN(bytes / 100 * DUCKDB_PERCENT / (THREAD_MB * 1e6), 1024.0);
+    o->threads = MIN(o->threads ? o->threads : omp_get_max_threads(), MAX(threads, 1));
     o->in.memory = (size_t)bytes;
     o->in.threads = o->threads;
     buf_printf(of_duckdb, "%zuB", o->in.memory / 100 * DUCKDB_PERCENT);
@@ -181,12 +198,13 @@ static bool make_tables(const struct preprocess_options *o, const char *dir,
     AUTO_FREE char *spill = path_join(dir, OUTDIR_SPILL);
     struct preprocess_options own = *o;
     AUTO(buf) memory = {0};
-    struct duck_options how = {.threads = o->threads, .spill_dir = spill};
+    struct duck_options how = {.spill_dir = spill};
     AUTO(duck) d = {0};
 
     if (!set_memory(&own, &memory, err) || (o->temp_dir && !tempdir_open(&temp, o->temp_dir, err)))
         return false;
     how.memory_limit = buf_str(&memory);
+    how.threads = own.threads;
     own.in.temp_dir = temp.path ? temp.path : dir;
     if (temp.path)
         how.spill_dir = temp.path;
