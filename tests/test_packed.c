@@ -715,6 +715,30 @@ static void a_line_that_a_cut_goes_through_is_no_line(void **)
     assert_false(text_file_end(&in, &err));
 }
 
+/* Packed as a stream, whose size isn't known when the header is written. */
+static void a_window_that_others_refuse_is_seen(void **)
+{
+    static const struct {
+        int window_log;
+        bool is_wide;
+    } kinds[] = {{20, false}, {27, false}, {28, true}, {31, true}};
+
+    for (int i = 0; i < ARRAY_LEN(kinds); i++) {
+        ZSTD_CCtx *z = ZSTD_createCCtx();
+        char out[1000];
+        ZSTD_outBuffer to = {out, sizeof out, 0};
+        ZSTD_inBuffer from = {"some text", 9, 0};
+
+        ZSTD_CCtx_setParameter(z, ZSTD_c_windowLog, kinds[i].window_log);
+        ZSTD_compressStream2(z, &to, &from, ZSTD_e_flush);
+        assert_true(to.pos >= PACKED_HEAD);
+        assert_int_equal(packing_is_wide(out, PACKED_HEAD), kinds[i].is_wide);
+        ZSTD_freeCCtx(z);
+    }
+    assert_false(packing_is_wide("\x1f\x8b and so on: gzip", PACKED_HEAD));
+    assert_false(packing_is_wide("{\"a\": 1}", 8));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -744,6 +768,7 @@ int main(void)
         cmocka_unit_test(a_return_within_a_line_stays_where_the_line_is_cut),
         cmocka_unit_test(lines_before_a_fault_come_and_then_the_fault),
         cmocka_unit_test(a_line_that_a_cut_goes_through_is_no_line),
+        cmocka_unit_test(a_window_that_others_refuse_is_seen),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -44,17 +44,18 @@ static bool copy(struct input *in, size_t skip, const char *temp_dir, struct err
 
 /* ---- the first bytes ---- */
 
-static bool read_head(struct input *in, char head[static 4], struct err *err)
+static bool read_head(struct input *in, char head[static PACKED_HEAD], const char *temp_dir,
+                      struct err *err)
 {
     FILE *f = fopen(in->path, "rb");
     size_t n;
 
     if (!f)
         return err_errno(err, "open", in->path);
-    n = fread(head, 1, 4, f);
+    n = fread(head, 1, PACKED_HEAD, f);
     fclose(f);
     in->packing = packing_of(head, n);
-    return true;
+    return packing_is_wide(head, n) ? copy(in, 0, temp_dir, err) : true;
 }
 
 static bool open_input(struct input *in, const char *temp_dir, struct err *err)
@@ -198,12 +199,12 @@ static bool look_at_text(struct input *in, const struct input_options *o, const 
 bool input_look(struct input *in, const char *name, const struct input_options *o,
                 const char *temp_dir, struct err *err)
 {
-    char head[4] = {0};
+    char head[PACKED_HEAD] = {0};
 
     *in = (struct input){.name = name};
-    if (!open_input(in, temp_dir, err) || !read_head(in, head, err))
+    if (!open_input(in, temp_dir, err) || !read_head(in, head, temp_dir, err))
         return false;
-    if (memcmp(head, "PAR1", sizeof head))
+    if (memcmp(head, "PAR1", 4))
         return look_at_text(in, o, temp_dir, err);
     in->form = INPUT_PARQUET;
     in->has_times = o->has_times;

@@ -47,7 +47,8 @@ struct input {
 };
 
 /* Look at a file; "-" is standard input. What can be read only once, this and pipes, is copied to
- * temp_dir, unpacked, and so is a text with a byte order mark, without it.
+ * temp_dir, unpacked; so is a text with a byte order mark, without it, and what is packed in a way
+ * that DuckDB doesn't read.
  *
  * ERR_IO    it can't be read
  * ERR_DATA  it's empty, damaged, of a foreign kind, or hasn't the columns */

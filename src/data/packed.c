@@ -1,3 +1,4 @@
+#define ZSTD_STATIC_LINKING_ONLY /* ZSTD_getFrameHeader */
 #include <zlib.h>
 #include <zstd.h>
 #include <zstd_errors.h>
@@ -36,6 +37,14 @@ static bool begins(enum packing packing, const char *head, size_t n)
         return begins_with(gzip_magic, head, n);
     return begins_with(zstd_magic, head, n) ||
            ((head[0] & 0xf0) == 0x50 && begins_with(skippable_magic, head + 1, n - 1));
+}
+
+bool packing_is_wide(const char *head, size_t n)
+{
+    ZSTD_frameHeader h;
+
+    return packing_of(head, n) == PACKED_ZSTD && ZSTD_getFrameHeader(&h, head, n) == 0 &&
+           h.windowSize > 1 << 27;
 }
 
 const char *packing_name(enum packing p)

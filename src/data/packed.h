@@ -21,6 +21,11 @@ enum packing { PACKED_NOT, PACKED_GZIP, PACKED_ZSTD };
  */
 enum packing packing_of(const char *head, size_t n);
 
+/* A Zstandard file whose first frame asks for a window beyond 128 MB (`zstd --long=28` and up),
+ * which readers other than this one refuse; head: (n) its first bytes. */
+enum { PACKED_HEAD = 18 };
+bool packing_is_wide(const char *head, size_t n);
+
 const char *packing_name(enum packing p); /* "uncompressed", "gzip", "zstd" */
 
 /* ---- bytes ---- */
