@@ -1,5 +1,5 @@
 /* input: what a file is, and on which line a row stands. */
-#include "test.h"
+#include "text.h"
 
 #include "base/file.h"
 #include "data/input.h"
@@ -19,18 +19,6 @@ static int tear_down(void **)
     dir_remove(dir);
     free(dir);
     return 0;
-}
-
-static char *put(const char *name, const char *text)
-{
-    char *path = path_join(dir, name);
-    struct err err = {0};
-    AUTO(text_out) out = {0};
-
-    assert_ok(text_out_open(&out, path, &err), err);
-    assert_ok(text_out_write(&out, text, strlen(text), &err), err);
-    assert_ok(text_out_commit(&out, &err), err);
-    return path;
 }
 
 static const struct {
@@ -55,7 +43,7 @@ static const struct {
 static void the_form_is_told_by_name_and_first_line(void **)
 {
     for (int i = 0; i < ARRAY_LEN(files); i++) {
-        AUTO_FREE char *path = put(files[i].name, files[i].text);
+        AUTO_FREE char *path = put_text(dir, files[i].name, files[i].text);
         struct input_options o = {.format = "auto", .columns = files[i].columns, .has_times = true};
         AUTO(input) in = {0};
         struct err err = {0};
@@ -69,7 +57,7 @@ static void the_form_is_told_by_name_and_first_line(void **)
 
 static void the_format_can_be_said(void **)
 {
-    AUTO_FREE char *path = put("x.jsonl", "u\ti\tj\n");
+    AUTO_FREE char *path = put_text(dir, "x.jsonl", "u\ti\tj\n");
     AUTO(input) in = {0};
     struct err err = {0};
 
@@ -99,7 +87,7 @@ static void rows_are_found_on_their_lines(void **)
     struct input_options o = {.format = "auto", .has_times = true};
 
     for (int i = 0; i < ARRAY_LEN(places); i++) {
-        AUTO_FREE char *path = put(places[i].name, places[i].text);
+        AUTO_FREE char *path = put_text(dir, places[i].name, places[i].text);
         AUTO(input) in = {0};
         struct err err = {0};
         int64_t line;
@@ -114,7 +102,7 @@ static void rows_are_found_on_their_lines(void **)
 
 static void a_byte_is_found_on_its_line(void **)
 {
-    AUTO_FREE char *path = put("b.csv", "user,item,time\na,b,1\r\nc,d,2\ne,f,3\n");
+    AUTO_FREE char *path = put_text(dir, "b.csv", "user,item,time\na,b,1\r\nc,d,2\ne,f,3\n");
     struct input_options o = {.format = "auto", .has_times = true};
     static const int64_t starts[] = {0, 15, 22, 28};
     AUTO(input) in = {0};
@@ -132,7 +120,7 @@ static void a_byte_is_found_on_its_line(void **)
 static void what_is_no_input_is_refused(void **)
 {
     struct input_options o = {.format = "auto", .has_times = true};
-    AUTO_FREE char *empty = put("e.csv", "\n\n"), *folder = path_join(dir, "folder");
+    AUTO_FREE char *empty = put_text(dir, "e.csv", "\n\n"), *folder = path_join(dir, "folder");
     struct err err = {0};
     AUTO(input) in = {0};
 

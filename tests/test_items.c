@@ -1,5 +1,5 @@
 /* items: what META says of the kept items, whatever it looks like. */
-#include "test.h"
+#include "text.h"
 
 #include "base/file.h"
 #include "data/packed.h"
@@ -22,18 +22,6 @@ static int tear_down(void **)
     dir_remove(dir);
     free(dir);
     return 0;
-}
-
-static char *put(const char *name, const char *text)
-{
-    char *path = path_join(dir, name);
-    struct err err = {0};
-    AUTO(text_out) out = {0};
-
-    assert_ok(text_out_open(&out, path, &err), err);
-    assert_ok(text_out_write(&out, text, strlen(text), &err), err);
-    assert_ok(text_out_commit(&out, &err), err);
-    return path;
 }
 
 static bool read_all(const char *const *files, int n, struct items_counts *counts, struct err *err)
@@ -105,14 +93,14 @@ static void without_files_the_table_is_empty(void **)
 static void a_line_of_each_field_gives_a_row(void **)
 {
     AUTO_FREE char *path =
-        put("whole.jsonl",
-            "{\"parent_asin\": \"A\", \"title\": \"one \\\"two\\\"\", \"price\": 12.5,"
-            " \"main_category\": \"Beauty\", \"categories\": [\"x\", \"y\"], \"store\": \"S\","
-            " \"images\": [{\"thumb\": \"t\", \"large\": \"l\", \"hi_res\": \"h\"}]}\n"
-            "{\"parent_asin\": \"nobody's\", \"title\": \"not kept\"}\n"
-            "{\"asin\": \"\xc3\xa9\", \"title\": \"\\u00fc\"}\n"
-            "{\"parent_asin\": null, \"asin\": \"\", \"item_id\": 17}\n"
-            "{\"item_id\": \"it's\", \"asin\": [\"A\"]}\n");
+        put_text(dir, "whole.jsonl",
+                 "{\"parent_asin\": \"A\", \"title\": \"one \\\"two\\\"\", \"price\": 12.5,"
+                 " \"main_category\": \"Beauty\", \"categories\": [\"x\", \"y\"], \"store\": \"S\","
+                 " \"images\": [{\"thumb\": \"t\", \"large\": \"l\", \"hi_res\": \"h\"}]}\n"
+                 "{\"parent_asin\": \"nobody's\", \"title\": \"not kept\"}\n"
+                 "{\"asin\": \"\xc3\xa9\", \"title\": \"\\u00fc\"}\n"
+                 "{\"parent_asin\": null, \"asin\": \"\", \"item_id\": 17}\n"
+                 "{\"item_id\": \"it's\", \"asin\": [\"A\"]}\n");
 
     read_one(path, 5, 0);
     assert_table("17 - - - - - -\n"
@@ -162,7 +150,8 @@ static void a_field_of_another_type_costs_itself_alone(void **)
 
     for (int i = 0; i < ARRAY_LEN(cases); i++) {
         AUTO_FREE char *line = xasprintf("{\"parent_asin\": \"A\", %s}\n", cases[i].field);
-        AUTO_FREE char *path = put("odd.jsonl", line), *want = xasprintf("A %s\n", cases[i].row);
+        AUTO_FREE char *path = put_text(dir, "odd.jsonl", line),
+                       *want = xasprintf("A %s\n", cases[i].row);
 
         read_one(path, 1, 0);
         assert_table(want);
@@ -172,16 +161,17 @@ static void a_field_of_another_type_costs_itself_alone(void **)
 static void bad_lines_are_counted_and_blank_ones_are_not(void **)
 {
     AUTO_FREE char *path =
-        put("bad.jsonl", "{\"parent_asin\": \"A\", \"title\": \"a\"}\n\n  \r\n"
-                         "{\"parent_asin\": \"B\", \"title\": \"cut\n"
-                         "[{\"parent_asin\": \"B\"}]\n"
-                         "\"B\"\n"
-                         "{\"title\": \"no id\"}\n"
-                         "{\"parent_asin\": \"\"}\n{\"parent_asin\": true}\n{\"parent_asin\": "
-                         "1.5}\n{\"parent_asin\": {\"B\": \"B\"}}\n"
-                         "{\"parent_asin\": \"B\"} {\"parent_asin\": \"B\"}\n"
-                         "{\"parent_asin\": \"B\", \"title\": \"\xff\"}\n"
-                         "{\"parent_asin\": \"C\", \"title\": \"c\"}");
+        put_text(dir, "bad.jsonl",
+                 "{\"parent_asin\": \"A\", \"title\": \"a\"}\n\n  \r\n"
+                 "{\"parent_asin\": \"B\", \"title\": \"cut\n"
+                 "[{\"parent_asin\": \"B\"}]\n"
+                 "\"B\"\n"
+                 "{\"title\": \"no id\"}\n"
+                 "{\"parent_asin\": \"\"}\n{\"parent_asin\": true}\n{\"parent_asin\": "
+                 "1.5}\n{\"parent_asin\": {\"B\": \"B\"}}\n"
+                 "{\"parent_asin\": \"B\"} {\"parent_asin\": \"B\"}\n"
+                 "{\"parent_asin\": \"B\", \"title\": \"\xff\"}\n"
+                 "{\"parent_asin\": \"C\", \"title\": \"c\"}");
 
     read_one(path, 12, 10);
     assert_table("A a - - - - -\nC c - - - - -\n");
@@ -196,9 +186,10 @@ static void the_first_line_of_an_item_counts_over_all_files(void **)
 
     for (int i = 0; i < 30000; i++) /* several blocks, and both threads have a part */
         buf_printf(&many, "{\"parent_asin\": \"%c\", \"title\": \"%d\"}\n", 'A' + i / 10000, i);
-    a = put("first_1.jsonl.gz", buf_str(&many));
-    b = put("first_2.jsonl.gz", "{\"parent_asin\": \"D\", \"title\": \"d\"}\n"
-                                "{\"parent_asin\": \"A\", \"title\": \"late\"}\n");
+    a = put_text(dir, "first_1.jsonl.gz", buf_str(&many));
+    b = put_text(dir, "first_2.jsonl.gz",
+                 "{\"parent_asin\": \"D\", \"title\": \"d\"}\n"
+                 "{\"parent_asin\": \"A\", \"title\": \"late\"}\n");
     assert_ok(read_all((const char *const[]){b, glob}, 2, &counts, &err), err);
     assert_int_equal(counts.lines_read, 30004);
     assert_table("A late - - - - -\nB 10000 - - - - -\nC 20000 - - - - -\nD d - - - - -\n");
@@ -225,7 +216,7 @@ static void a_bom_costs_no_line(void **)
     for (int packed = 0; packed < 2; packed++)
         for (int i = 0; i < ARRAY_LEN(cases); i++) {
             AUTO_FREE char *text = xasprintf("\xef\xbb\xbf%s", cases[i].text);
-            AUTO_FREE char *path = put(packed ? "bom.jsonl.gz" : "bom.jsonl", text);
+            AUTO_FREE char *path = put_text(dir, packed ? "bom.jsonl.gz" : "bom.jsonl", text);
 
             read_one(path, cases[i].lines, cases[i].bad);
             assert_table(cases[i].table);
@@ -235,7 +226,7 @@ static void a_bom_costs_no_line(void **)
 static void compression_is_told_by_the_bytes_and_not_by_the_name(void **)
 {
     AUTO_FREE char *zstd = path_join(dir, "zstd.gz"), *plain = path_join(dir, "plain[1].gz");
-    AUTO_FREE char *packed = put("packed.gz", "{\"parent_asin\": \"A\"}\n");
+    AUTO_FREE char *packed = put_text(dir, "packed.gz", "{\"parent_asin\": \"A\"}\n");
     AUTO_FREE char *renamed = path_join(dir, "packed.jsonl");
     struct err err = {0};
 
@@ -270,9 +261,9 @@ static void assert_refused(const char *path, enum err_kind kind, const char *why
 static void what_cannot_be_read_is_named(void **)
 {
     AUTO_FREE char *absent = path_join(dir, "absent.jsonl"), *glob = path_join(dir, "absent*");
-    AUTO_FREE char *csv = put("items.csv", "item_id,title\nA,a\n");
-    AUTO_FREE char *cut = put("cut.gz", "{\"parent_asin\": \"A\"}\n");
-    AUTO_FREE char *empty = put("empty.jsonl", "");
+    AUTO_FREE char *csv = put_text(dir, "items.csv", "item_id,title\nA,a\n");
+    AUTO_FREE char *cut = put_text(dir, "cut.gz", "{\"parent_asin\": \"A\"}\n");
+    AUTO_FREE char *empty = put_text(dir, "empty.jsonl", "");
     AUTO(buf) bytes = {0};
     struct err err = {0};
 

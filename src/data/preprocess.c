@@ -241,8 +241,8 @@ void preprocess_account(const struct preprocess_stats *s,
         {"below_min_rating", "below --min-rating", s->in.n[FATE_BELOW_MIN_RATING]},
         {"outside_dates", "outside --after and --before", s->in.n[FATE_OUTSIDE_DATES]},
         {"repeated", "repeats of a user and an item", s->n_repeated},
-        {"filtered_by_users", "of users with too few", s->lost_by_user},
-        {"filtered_by_items", "of items with too few", s->lost_by_item},
+        {"filtered_by_users", "of users with too few rows", s->lost_by_user},
+        {"filtered_by_items", "of items with too few rows", s->lost_by_item},
         {"filtered_interactions", "kept", s->n_kept},
     };
 
