@@ -221,8 +221,10 @@ static bool next_rows(void *context, int64_t at, void *const *columns, int64_t m
     int64_t *time = columns[2];
     float *rating = columns[3];
 
-    if (at == 0)
-        g->user = g->user_idx = 0, g->row = g->first = g->n = 0;
+    if (at == 0) {
+        g->user = g->user_idx = 0;
+        g->row = g->first = g->n = 0;
+    }
     for (*n = 0; *n < max && g->user < r->users.n;) {
         bool kept = g->k->user[g->user];
 
