@@ -24,6 +24,14 @@
       "another number gives another model; 0 is what fits the data")                               \
     X(S, int, eval_every, 0, 0, 1000000, "N",                                                      \
       "epochs between two looks at the val rows; 0 is only after the last")                        \
+    X(S, int, early_stop, 0, 0, 1000000, "N",                                                      \
+      "with --eval-every: end after N looks without a better NDCG@20, and keep the best epoch's "  \
+      "model; 0 is never")                                                                         \
+    X(S, int, checkpoint_every, 0, 0, 1000000, "N",                                                \
+      "epochs between two checkpoints, of which OUTPUT_DIR/checkpoints has the last two; 0 is "    \
+      "none")                                                                                      \
+    X(S, bool, resume, false, 0, 0, NULL,                                                          \
+      "go on from the last checkpoint of a run with these options, if there is one")               \
     X(S, opt_text, json, NULL, 0, 0, "FILE", "write run.json there too; - is stdout")
 
 OPT_DEFINE(train_opts, TRAIN_OPTIONS);
@@ -91,6 +99,10 @@ static void print_summary(const struct loop_result *r, const struct model *m, co
         printf("%s: %d epochs in %.2f s, %.3g samples a second, loss %.4f\n", m->ops->name,
                r->n_epochs, r->epochs_s,
                last->samples_per_s * last->seconds * r->n_epochs / r->epochs_s, last->loss);
+    if (r->best.epoch) {
+        last = &r->epochs[r->best.epoch - 1];
+        printf("the best epoch on val is %d\n", r->best.epoch);
+    }
     if (last->has_val) {
         printf("val, %d known users:", last->val.known.n_users);
         for (int i = 0; i < r->metrics.n_metrics; i++)
@@ -125,12 +137,22 @@ static bool write_outputs(const struct train_opts *o, const struct opt_set *opts
 static bool train(const struct train_opts *o, const struct opt_set *opts,
                   const struct model_ops *ops, const void *model_options, struct err *err)
 {
-    struct loop_plan plan = {o->epochs, o->threads, o->partitions, o->eval_every};
+    AUTO_FREE char *checkpoints = path_join(o->output_dir, "checkpoints");
+    struct loop_plan plan = {.epochs = o->epochs,
+                             .threads = o->threads,
+                             .partitions = o->partitions,
+                             .eval_every = o->eval_every,
+                             .early_stop = o->early_stop,
+                             .checkpoint_every = o->checkpoint_every,
+                             .checkpoint_dir = checkpoints,
+                             .resume = o->resume};
     AUTO(loop_result) r = {0};
     AUTO(dataset) d = {0};
     struct model *m;
     bool ok;
 
+    if (o->early_stop && !o->eval_every)
+        return err_set(err, ERR_USAGE, "--early-stop needs --eval-every N: looks to judge by");
     if (!check_writable(o->output_dir, err) ||
         !dataset_open(&d, o->data_dir, 1u << DATASET_TRAIN | 1u << DATASET_VAL, err))
         return false;

@@ -48,6 +48,34 @@ void model_free(struct model *m)
     free(m);
 }
 
+static size_t tensor_size(const struct tensor *t)
+{
+    return (size_t)(t->rows * t->cols);
+}
+
+void model_copy(struct model *to, struct model *from)
+{
+    struct tensor a[MODEL_TENSORS_MAX], b[MODEL_TENSORS_MAX];
+    int n = to->ops->tensors(to, a);
+
+    assert(to->ops == from->ops && n == from->ops->tensors(from, b));
+    for (int i = 0; i < n; i++)
+        memcpy(a[i].data, b[i].data, tensor_size(&a[i]) * sizeof *a[i].data);
+}
+
+struct model *model_clone(struct model *m)
+{
+    struct model *copy = model_new(m->ops, m->n_users, m->n_items, m->digest, m->options, m->seed);
+    struct tensor t[MODEL_TENSORS_MAX];
+    int n = m->ops->tensors(m, t);
+
+    for (int i = 0; i < n; i++)
+        t[i].data = xaligned(tensor_size(&t[i]), sizeof *t[i].data);
+    m->ops->adopt(copy, t);
+    model_copy(copy, m);
+    return copy;
+}
+
 /* A float is finite unless all bits of its exponent are set. */
 static bool all_finite(const float *x, int64_t n)
 {

@@ -104,6 +104,12 @@ struct model *model_new(const struct model_ops *ops, int32_t n_users, int32_t n_
                         const char *digest, const void *options, uint64_t seed);
 void model_free(struct model *m);
 
+/* Copy the state of one into another of the same options and sizes, whose tensors are there. */
+void model_copy(struct model *to, struct model *from);
+
+/* A model of its own with the same state. */
+struct model *model_clone(struct model *m);
+
 /* Whether all numbers of all tensors are finite; else *bad names a tensor with one that isn't. */
 bool model_finite(struct model *m, const char **bad);
 

@@ -27,7 +27,8 @@ static void put_number(struct json_out *j, const char *key, uint64_t n)
     json_put_str(j, key, text);
 }
 
-static void put_metadata(const struct model *m, struct json_out *j)
+static void put_metadata(const struct model *m, const char *key, const char *text,
+                         struct json_out *j)
 {
     AUTO_FREE char *options = options_json(m);
 
@@ -39,6 +40,8 @@ static void put_metadata(const struct model *m, struct json_out *j)
     put_number(j, "seed", m->seed);
     json_put_str(j, "digest", m->digest);
     json_put_str(j, "version", KINDRED_VERSION);
+    if (key)
+        json_put_str(j, key, text);
     json_close(j, '}');
 }
 
@@ -47,13 +50,15 @@ static int64_t tensor_bytes(const struct tensor *t)
     return t->rows * t->cols * (int64_t)sizeof(float);
 }
 
-/* The header, with spaces behind it so that the numbers start at a multiple of ALIGN. */
-static void put_header(const struct model *m, const struct tensor *t, int n, struct json_out *j)
+/* The header, with spaces behind it so that the numbers start at a multiple of ALIGN. key, text: of
+ * the metadata, or NULL. */
+static void put_header(const struct model *m, const struct tensor *t, int n, const char *key,
+                       const char *text, struct json_out *j)
 {
     int64_t at = 0;
 
     json_open(j, NULL, '{');
-    put_metadata(m, j);
+    put_metadata(m, key, text, j);
     for (int i = 0; i < n; i++) {
         json_open(j, t[i].name, '{');
         json_put_str(j, "dtype", "F32");
@@ -73,7 +78,8 @@ static void put_header(const struct model *m, const struct tensor *t, int n, str
         buf_putc(&j->buf, ' ');
 }
 
-bool store_save(struct model *m, const char *path, struct err *err)
+bool store_save_with(struct model *m, const char *key, const char *text, const char *path,
+                     struct err *err)
 {
     AUTO(outfile) out = {0};
     AUTO(json_out) header = {0};
@@ -81,7 +87,7 @@ bool store_save(struct model *m, const char *path, struct err *err)
     int n = m->ops->tensors(m, t);
     uint64_t size;
 
-    put_header(m, t, n, &header);
+    put_header(m, t, n, key, text, &header);
     size = header.buf.len;
     if (!outfile_open(&out, path, err) || !outfile_write(&out, &size, sizeof size, err) ||
         !outfile_write(&out, header.buf.data, size, err))
@@ -90,6 +96,11 @@ bool store_save(struct model *m, const char *path, struct err *err)
         if (!outfile_write(&out, t[i].data, (size_t)tensor_bytes(&t[i]), err))
             return err_wrap(err, "tensor '%s'", t[i].name);
     return outfile_commit(&out, err);
+}
+
+bool store_save(struct model *m, const char *path, struct err *err)
+{
+    return store_save_with(m, NULL, NULL, path, err);
 }
 
 /* ---- loading ---- */
@@ -276,6 +287,21 @@ struct model *store_load(const char *path, struct err *err)
     err_wrap(err, "%s", path);
     model_free(m);
     return NULL;
+}
+
+bool store_text(const struct model *m, const char *key, struct buf *out)
+{
+    AUTO(json_doc) doc = {0};
+    struct err ignored;
+    uint64_t size;
+    const char *text;
+
+    if (!read_header(&m->file, &doc, &size, &ignored))
+        return false;
+    text = json_text(json_get(json_get(doc.root, "__metadata__"), key));
+    if (text)
+        buf_puts(out, text);
+    return text != NULL;
 }
 
 bool store_check(const struct model *m, const char *path, const struct dataset *d, const char *dir,

@@ -12,6 +12,13 @@
 /* Write the model to `path`: whole or not at all. ERR_IO. */
 NODISCARD bool store_save(struct model *m, const char *path, struct err *err);
 
+/* The same with one more text in the metadata. */
+NODISCARD bool store_save_with(struct model *m, const char *key, const char *text, const char *path,
+                               struct err *err);
+
+/* Append that text of a model that was loaded. False where its file has none. */
+NODISCARD bool store_text(const struct model *m, const char *key, struct buf *out);
+
 /* Map the file and take it as a model's state, without a copy; one pass checks that all numbers are
  * finite. NULL on failure; to be freed by model_free.
  *

@@ -4,6 +4,7 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "train/checkpoint.h"
 #include "train/schedule.h"
 
 #include <math.h>
@@ -20,6 +21,7 @@ struct epoch {
     struct model *m;
     struct schedule *s;
     double progress;
+    bool finish;        /* whatever signal comes */
     struct tally *loss; /* (p) a block's cells come one after the other: sums in a fixed order */
     atomic_int next;    /* job: stage * p + block */
     atomic_int *done;   /* (p) stages that are done */
@@ -37,7 +39,7 @@ static void do_job(struct epoch *e, int stage, int block)
     if (stage == 0) {
         schedule_sort(e->s, block);
         e->loss[block] = (struct tally){0};
-    } else if (!interrupt_signal()) {
+    } else if (e->finish || !interrupt_signal()) {
         struct cell c = schedule_cell(e->s, stage - 1, block);
 
         e->m->ops->learn(e->m, &c, e->progress, &e->loss[block]);
@@ -58,14 +60,19 @@ static void work(struct epoch *e)
     }
 }
 
-static void run_epoch(struct model *m, struct schedule *s, int epoch, double progress, int threads,
-                      struct tally *loss)
+static void run_epoch(struct model *m, struct schedule *s, int epoch, double progress,
+                      const struct loop_plan *plan, struct tally *loss)
 {
     atomic_int done[SCHEDULE_MAX] = {0};
-    struct epoch e = {.m = m, .s = s, .progress = progress, .loss = loss, .done = done};
+    struct epoch e = {.m = m,
+                      .s = s,
+                      .progress = progress,
+                      .finish = plan->checkpoint_every > 0,
+                      .loss = loss,
+                      .done = done};
 
     schedule_deal(s, epoch);
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(plan->threads)
     work(&e);
 }
 
@@ -111,33 +118,104 @@ static bool check_finite(struct model *m, double loss, int epoch, double progres
                    epoch + 1, m->ops->rate(m, progress));
 }
 
+/* ---- the best epoch ---- */
+
+/* After a look at val. */
+static void keep_best(struct model *m, struct loop_result *r)
+{
+    enum { NDCG_AT_20 = 3 }; /* of recall@10, recall@20, ndcg@10, ndcg@20 */
+    double value = r->epochs[r->n_epochs - 1].val.known.value[NDCG_AT_20];
+    struct loop_best *b = &r->best;
+
+    if (b->epoch && !(value > b->value)) {
+        b->looks_since++;
+        return;
+    }
+    if (b->model)
+        model_copy(b->model, m);
+    else
+        b->model = model_clone(m);
+    *b = (struct loop_best){r->n_epochs, value, 0, b->model};
+}
+
+static bool is_over(const struct loop_plan *plan, const struct loop_result *r)
+{
+    return r->n_epochs == plan->epochs ||
+           (plan->early_stop && r->best.looks_since >= plan->early_stop);
+}
+
+/* ---- epochs ---- */
+
+/* Look at val after the last epoch that was done, where it's time and hasn't been yet. */
+static bool look_if_due(struct model *m, const struct dataset *d, const struct loop_plan *plan,
+                        struct loop_result *r, struct err *err)
+{
+    int n = r->n_epochs;
+    bool due = n == plan->epochs || (plan->eval_every && n % plan->eval_every == 0);
+
+    if (n == 0 || !due || r->epochs[n - 1].has_val)
+        return true;
+    if (!look_at_val(m, d, n - 1, plan->threads, r, err))
+        return false;
+    if (plan->early_stop)
+        keep_best(m, r);
+    return true;
+}
+
+/* One epoch into r->epochs[r->n_epochs]. */
+static bool one_epoch(struct model *m, const struct loop_plan *plan, struct schedule *s,
+                      struct loop_result *r, struct err *err)
+{
+    struct tally loss[SCHEDULE_MAX];
+    int e = r->n_epochs;
+    struct loop_epoch *now = &r->epochs[e];
+    double start = clock_seconds(), progress = plan->epochs > 1 ? e / (plan->epochs - 1.0) : 0;
+    bool saves = plan->checkpoint_every && (e + 1) % plan->checkpoint_every == 0;
+    bool last = e == plan->epochs - 1;
+
+    run_epoch(m, s, e, progress, plan, loss);
+    now->seconds = clock_seconds() - start;
+    now->loss = mean_loss(loss, s->p);
+    now->samples_per_s = (double)s->train->n / now->seconds;
+    r->epochs_s += now->seconds;
+    r->n_epochs = e + 1;
+    return (plan->checkpoint_every || interrupt_check(err)) &&
+           check_finite(m, now->loss, e, progress, last || saves || interrupt_signal(), err);
+}
+
+/* Write a checkpoint where it's time, or where a signal says that it's the last chance (a look that
+ * was due then comes when the run goes on). */
+static bool keep_safe(const struct loop_plan *plan, struct model *m, const struct loop_result *r,
+                      struct err *err)
+{
+    bool stops = interrupt_signal() != 0;
+
+    if (plan->checkpoint_every && (stops || r->n_epochs % plan->checkpoint_every == 0) &&
+        !checkpoint_save(plan, m, r, err))
+        return false;
+    return interrupt_check(err);
+}
+
 static bool run_epochs(struct model *m, const struct dataset *d, const struct loop_plan *plan,
                        struct schedule *s, struct loop_result *r, struct err *err)
 {
-    struct tally loss[SCHEDULE_MAX];
     AUTO(progress) bar = {0};
 
     progress_init(&bar, "train", "epochs", plan->epochs);
-    for (int e = 0; e < plan->epochs; e++) {
-        struct loop_epoch *now = &r->epochs[e];
-        double start = clock_seconds(), progress = plan->epochs > 1 ? e / (plan->epochs - 1.0) : 0;
-        bool last = e == plan->epochs - 1;
+    if (!look_if_due(m, d, plan, r, err))
+        return false;
+    while (!is_over(plan, r)) {
         char note[64];
 
-        run_epoch(m, s, e, progress, plan->threads, loss);
-        now->seconds = clock_seconds() - start;
-        now->loss = mean_loss(loss, s->p);
-        now->samples_per_s = (double)s->train->n / now->seconds;
-        r->epochs_s += now->seconds;
-        r->n_epochs = e + 1;
-        if (!interrupt_check(err) || !check_finite(m, now->loss, e, progress, last, err))
+        if (!one_epoch(m, plan, s, r, err) ||
+            (!interrupt_signal() && !look_if_due(m, d, plan, r, err)) ||
+            !keep_safe(plan, m, r, err))
             return false;
-        if ((last || (plan->eval_every && (e + 1) % plan->eval_every == 0)) &&
-            !look_at_val(m, d, e, plan->threads, r, err))
-            return false;
-        snprintf(note, sizeof note, "loss %.4f", now->loss);
-        progress_update(&bar, e + 1, note);
+        snprintf(note, sizeof note, "loss %.4f", r->epochs[r->n_epochs - 1].loss);
+        progress_update(&bar, r->n_epochs, note);
     }
+    if (r->best.model)
+        model_copy(m, r->best.model);
     return true;
 }
 
@@ -153,6 +231,10 @@ static bool learn_by_epochs(struct model *m, const struct dataset *d, const stru
     r->epochs = xcalloc((size_t)plan->epochs, sizeof *r->epochs);
     m->ops->init(m, train);
     schedule_init(&s, train, d->n_users, d->n_items, r->partitions, m->seed);
+    if (plan->resume && !checkpoint_resume(plan, m, r, err))
+        return false;
+    if (plan->checkpoint_every && !checkpoint_begin(plan, r, err))
+        return false;
     r->init_s = clock_seconds() - start;
     return run_epochs(m, d, plan, &s, r, err);
 }
@@ -179,6 +261,8 @@ bool loop_train(struct model *m, const struct dataset *d, const struct loop_plan
     *out = (struct loop_result){0};
     if (!d->part[DATASET_TRAIN].n)
         return err_set(err, ERR_DATA, "train has no rows: there is nothing to learn from");
+    if (p.early_stop && !d->part[DATASET_VAL].n)
+        return err_set(err, ERR_DATA, "val has no rows: --early-stop has nothing to look at");
     if (!p.threads)
         p.threads = omp_get_max_threads();
     if (!rank_plan_parse(&out->metrics, "recall,ndcg", "10,20", err))
@@ -189,6 +273,7 @@ bool loop_train(struct model *m, const struct dataset *d, const struct loop_plan
 void loop_result_release(struct loop_result *r)
 {
     free(r->epochs);
+    model_free(r->best.model);
     *r = (struct loop_result){0};
 }
 
@@ -209,6 +294,8 @@ static void write_epoch(const struct loop_result *r, int e, struct json_out *out
 void loop_write_json(const struct loop_result *r, struct json_out *out)
 {
     json_put_int(out, "partitions", r->partitions);
+    if (r->best.epoch)
+        json_put_int(out, "best_epoch", r->best.epoch);
     json_open(out, "epochs", '[');
     for (int e = 0; e < r->n_epochs; e++)
         write_epoch(r, e, out);

@@ -9,6 +9,11 @@ struct loop_plan {
     int threads;    /* 0: all processors */
     int partitions; /* blocks of the schedule; 0: what fits the data */
     int eval_every; /* epochs between two looks at val; 0: only after the last */
+    int early_stop; /* looks without a better NDCG@20 after which it ends, and the best epoch's
+                       model counts; 0: never */
+    int checkpoint_every;       /* epochs; 0: none is written */
+    const char *checkpoint_dir; /* checkpoint.h */
+    bool resume;                /* go on from the newest there */
 };
 
 struct loop_epoch {
@@ -19,19 +24,31 @@ struct loop_epoch {
     struct rank_result val;
 };
 
+/* The best epoch so far, where early_stop asks for it. */
+struct loop_best {
+    int epoch; /* counted from 1; 0: none */
+    double value;
+    int looks_since;     /* that were no better */
+    struct model *model; /* its state */
+};
+
 struct loop_result {
     int partitions;
     struct loop_epoch *epochs; /* (n_epochs) */
     int n_epochs;              /* 1 for a model that learns at once */
-    struct rank_plan metrics;  /* of the looks at val */
+    struct loop_best best;
+    struct rank_plan metrics; /* of the looks at val */
     double init_s, epochs_s, val_s;
 };
 
 /* Train `m`, which is new, on d's train rows and watch it on its val rows; test is never looked at.
  * The model is the same, bit for bit, on any number of threads. To be released even on failure.
  *
+ * ERR_USAGE        resume: the checkpoint is of a run with other options
+ * ERR_IO           a checkpoint can't be written; the earlier ones are still there
  * ERR_DATA         train is empty, or the numbers went out of bounds: names epoch and learning rate
- * ERR_INTERRUPTED  a signal came; the model is in the midst of an epoch */
+ * ERR_INTERRUPTED  a signal came. With checkpoints the epoch was finished and one written; else the
+ *                  model is in the midst of an epoch */
 NODISCARD bool loop_train(struct model *m, const struct dataset *d, const struct loop_plan *plan,
                           struct loop_result *out, struct err *err);
 void loop_result_release(struct loop_result *r);

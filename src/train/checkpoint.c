@@ -1,0 +1,286 @@
+#include "train/checkpoint.h"
+
+#include "base/json.h"
+#include "base/log.h"
+#include "model/store.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <unistd.h>
+
+#define EPOCH_FILE "epoch-%06d.safetensors"
+#define BEST_FILE  "best-%06d.safetensors"
+
+enum { KEPT = 2 };
+
+static char *file_of(const char *dir, const char *format, int epoch)
+{
+    AUTO_FREE char *name = NULL;
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    name = xasprintf(format, epoch);
+#pragma GCC diagnostic pop
+    return path_join(dir, name);
+}
+
+/* The newest checkpoint before epoch `before`; 0: none. */
+static int newest_before(const char *dir, int before)
+{
+    DIR *d = opendir(dir);
+    struct dirent *e;
+    int newest = 0;
+
+    while (d && (e = readdir(d))) {
+        int epoch, end = 0;
+
+        if (sscanf(e->d_name, EPOCH_FILE "%n", &epoch, &end) == 1 && end && !e->d_name[end] &&
+            epoch < before)
+            newest = MAX(newest, epoch);
+    }
+    if (d)
+        closedir(d);
+    return newest;
+}
+
+static void remove_one(const char *dir, int epoch)
+{
+    AUTO_FREE char *model = file_of(dir, EPOCH_FILE, epoch);
+    AUTO_FREE char *best = file_of(dir, BEST_FILE, epoch);
+
+    unlink(model);
+    unlink(best);
+}
+
+bool checkpoint_begin(const struct loop_plan *plan, const struct loop_result *r, struct err *err)
+{
+    if (!dir_create(plan->checkpoint_dir, err))
+        return err_wrap(err, "checkpoints");
+    for (int epoch; r->n_epochs == 0 && (epoch = newest_before(plan->checkpoint_dir, INT32_MAX)) > 0;)
+        remove_one(plan->checkpoint_dir, epoch);
+    return true;
+}
+
+/* What runs that were killed left half-written. */
+static void remove_stale(const char *dir)
+{
+    DIR *d = opendir(dir);
+    struct dirent *e;
+
+    while (d && (e = readdir(d))) {
+        const char *tmp = strstr(e->d_name, ".tmp-");
+        AUTO_FREE char *path = path_join(dir, e->d_name);
+
+        if (tmp && file_is_stale(tmp, ".tmp-"))
+            unlink(path);
+    }
+    if (d)
+        closedir(d);
+}
+
+static void prune(const char *dir)
+{
+    int epoch = INT32_MAX;
+
+    remove_stale(dir);
+
+    for (int i = 0; i < KEPT && epoch > 0; i++)
+        epoch = newest_before(dir, epoch);
+    while (epoch > 0 && (epoch = newest_before(dir, epoch)) > 0)
+        remove_one(dir, epoch);
+}
+
+/* ---- saving ---- */
+
+static void put_epoch(const struct loop_result *r, const struct loop_epoch *e, struct json_out *j)
+{
+    json_open(j, NULL, '{');
+    json_put_real(j, "loss", e->loss);
+    json_put_real(j, "seconds", e->seconds);
+    json_put_real(j, "samples_per_s", e->samples_per_s);
+    if (e->has_val) {
+        json_put_int(j, "val_users", e->val.known.n_users);
+        json_open(j, "val", '[');
+        for (int v = 0; v < r->metrics.n_metrics * r->metrics.n_k; v++)
+            json_put_real(j, NULL, e->val.known.value[v]);
+        json_close(j, ']');
+    }
+    json_close(j, '}');
+}
+
+static void put_training(const struct loop_plan *plan, const struct loop_result *r,
+                         struct json_out *j)
+{
+    json_open(j, NULL, '{');
+    json_put_int(j, "planned_epochs", plan->epochs);
+    json_put_int(j, "partitions", r->partitions);
+    json_put_int(j, "eval_every", plan->eval_every);
+    json_put_int(j, "early_stop", plan->early_stop);
+    json_put_int(j, "best_epoch", r->best.epoch);
+    json_put_real(j, "best_value", r->best.value);
+    json_put_int(j, "looks_since", r->best.looks_since);
+    json_open(j, "epochs", '[');
+    for (int e = 0; e < r->n_epochs; e++)
+        put_epoch(r, &r->epochs[e], j);
+    json_close(j, ']');
+    json_close(j, '}');
+}
+
+bool checkpoint_save(const struct loop_plan *plan, struct model *m, const struct loop_result *r,
+                     struct err *err)
+{
+    AUTO_FREE char *path = file_of(plan->checkpoint_dir, EPOCH_FILE, r->n_epochs);
+    AUTO_FREE char *best = file_of(plan->checkpoint_dir, BEST_FILE, r->n_epochs);
+    AUTO(json_out) training = {0};
+
+    put_training(plan, r, &training);
+    if ((r->best.model && !store_save(r->best.model, best, err)) ||
+        !store_save_with(m, "training", buf_str(&training.buf), path, err))
+        return err_wrap(err, "checkpoint after epoch %d", r->n_epochs);
+    prune(plan->checkpoint_dir);
+    return true;
+}
+
+/* ---- going on ---- */
+
+static bool get_epoch(struct loop_result *r, const struct json_t *from, struct loop_epoch *e)
+{
+    const struct json_t *val = json_get(from, "val");
+    int n = r->metrics.n_metrics * r->metrics.n_k;
+
+    *e = (struct loop_epoch){.loss = json_real_or(json_get(from, "loss"), NAN),
+                             .seconds = json_real_or(json_get(from, "seconds"), 0),
+                             .samples_per_s = json_real_or(json_get(from, "samples_per_s"), 0),
+                             .has_val = val != NULL};
+    e->val.known.n_users = (int32_t)json_int_or(json_get(from, "val_users"), 0);
+    for (int v = 0; val && v < n; v++)
+        e->val.known.value[v] = json_real_or(json_at(val, v), NAN);
+    return !val || json_size(val) == n;
+}
+
+static bool get_training(const struct json_t *from, int epoch, struct loop_result *r,
+                         struct err *err)
+{
+    const struct json_t *epochs = json_get(from, "epochs");
+
+    if (json_size(epochs) != epoch)
+        return err_set(err, ERR_DATA, "it tells of %d epochs, not %d", json_size(epochs), epoch);
+    for (int e = 0; e < epoch; e++) {
+        if (!get_epoch(r, json_at(epochs, e), &r->epochs[e]))
+            return err_set(err, ERR_DATA, "epoch %d has other metrics", e + 1);
+        r->epochs_s += r->epochs[e].seconds;
+    }
+    r->best.epoch = (int)json_int_or(json_get(from, "best_epoch"), 0);
+    r->best.value = json_real_or(json_get(from, "best_value"), NAN);
+    r->best.looks_since = (int)json_int_or(json_get(from, "looks_since"), 0);
+    r->n_epochs = epoch;
+    return true;
+}
+
+static void put_options(const struct model *m, struct json_out *j)
+{
+    struct opt_group g = {"", m->ops->options, m->ops->defaults, m->options, m->ops->options_size};
+
+    json_open(j, NULL, '{');
+    opt_write_json(&g, j);
+}
+
+static bool same_options(const struct model *a, const struct model *b)
+{
+    AUTO(json_out) x = {0};
+    AUTO(json_out) y = {0};
+
+    put_options(a, &x);
+    put_options(b, &y);
+    return !strcmp(buf_str(&x.buf), buf_str(&y.buf));
+}
+
+/* What the course of training depends on must be what it was. */
+static bool check_same_run(const struct loop_plan *plan, const struct model *m,
+                           const struct loop_result *r, const struct model *was,
+                           const struct json_t *training, struct err *err)
+{
+    const struct {
+        const char *option;
+        int64_t is, was;
+    } numbers[] = {
+        {"--epochs", plan->epochs, json_int_or(json_get(training, "planned_epochs"), -1)},
+        {"--partitions", r->partitions, json_int_or(json_get(training, "partitions"), -1)},
+        {"--eval-every", plan->eval_every, json_int_or(json_get(training, "eval_every"), -1)},
+        {"--early-stop", plan->early_stop, json_int_or(json_get(training, "early_stop"), -1)},
+        {"--seed", (int64_t)m->seed, (int64_t)was->seed},
+    };
+
+    if (strcmp(m->digest, was->digest) != 0)
+        return err_set(err, ERR_USAGE, "--resume: the checkpoint is of another dataset");
+    if (m->ops != was->ops)
+        return err_set(err, ERR_USAGE, "--resume: the checkpoint is of --model %s", was->ops->name);
+    for (int i = 0; i < ARRAY_LEN(numbers); i++)
+        if (numbers[i].is != numbers[i].was)
+            return err_set(err, ERR_USAGE, "--resume: the checkpoint is of %s %lld, not %lld",
+                           numbers[i].option, (long long)numbers[i].was, (long long)numbers[i].is);
+    if (m->ops->options_size && !same_options(m, was))
+        return err_set(err, ERR_USAGE, "--resume: the checkpoint is of other options of --model %s",
+                       m->ops->name);
+    return true;
+}
+
+static bool take_best(const struct loop_plan *plan, struct loop_result *r, struct err *err)
+{
+    AUTO_FREE char *path = file_of(plan->checkpoint_dir, BEST_FILE, r->n_epochs);
+    struct model *best;
+
+    if (r->best.epoch == 0)
+        return true;
+    best = store_load(path, err);
+    if (!best)
+        return false;
+    r->best.model = model_clone(best);
+    model_free(best);
+    return true;
+}
+
+static bool take(const struct loop_plan *plan, struct model *m, struct loop_result *r, int epoch,
+                 struct err *err)
+{
+    AUTO_FREE char *path = file_of(plan->checkpoint_dir, EPOCH_FILE, epoch);
+    struct model *was = store_load(path, err);
+    AUTO(json_doc) training = {0};
+    AUTO(buf) text = {0};
+    bool ok;
+
+    if (!was)
+        return false;
+    ok = store_text(was, "training", &text) && json_parse(&training, text.data, text.len, err);
+    if (!ok)
+        err_set(err, ERR_DATA, "%s: it isn't a checkpoint", path);
+    ok = ok && check_same_run(plan, m, r, was, training.root, err) &&
+         get_training(training.root, epoch, r, err) && take_best(plan, r, err);
+    if (ok)
+        model_copy(m, was);
+    model_free(was);
+    return ok;
+}
+
+bool checkpoint_resume(const struct loop_plan *plan, struct model *m, struct loop_result *r,
+                       struct err *err)
+{
+    for (int epoch = INT32_MAX; (epoch = newest_before(plan->checkpoint_dir, epoch)) > 0;) {
+        struct err why = {0};
+
+        r->epochs_s = 0;
+        if (epoch <= plan->epochs && take(plan, m, r, epoch, &why)) {
+            log_info("train.resumed", "epoch=%d of=%d", epoch, plan->epochs);
+            return true;
+        }
+        if (why.kind == ERR_USAGE) {
+            *err = why;
+            return false;
+        }
+        log_warn("train.checkpoint", "passed over: %s",
+                 why.kind ? why.msg : "it's of more epochs than --epochs");
+        r->best = (struct loop_best){0};
+        r->n_epochs = 0;
+    }
+    return true;
+}
