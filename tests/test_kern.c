@@ -81,6 +81,17 @@ static void scores_have_the_same_bits_however_they_are_cut(void **)
         }
 }
 
+static void dot_follows_the_formula(void **)
+{
+    static float a[DIM_MAX], b[DIM_MAX];
+
+    fill(a, DIM_MAX, 1);
+    fill(b, DIM_MAX, 2);
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int d = 0; d < ARRAY_LEN(dims); d++)
+            near("dot", (*k)->isa, dims[d], (*k)->dot(a, b, dims[d]), plain_dot(a, b, dims[d]));
+}
+
 static void bpr_step_follows_the_formula(void **)
 {
     static float u[DIM_MAX], i[DIM_MAX], j[DIM_MAX], u0[DIM_MAX], i0[DIM_MAX], j0[DIM_MAX];
@@ -148,6 +159,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scores_are_dot_products),
         cmocka_unit_test(scores_have_the_same_bits_however_they_are_cut),
+        cmocka_unit_test(dot_follows_the_formula),
         cmocka_unit_test(bpr_step_follows_the_formula),
         cmocka_unit_test(bpr_step_stays_finite_for_scores_far_apart),
         cmocka_unit_test(any_above_is_strict),

@@ -166,6 +166,12 @@ static const int32_t drawn_users[] = {0, 0, 0, 1, 2, 2}, drawn_items[] = {0, 1, 
 static const int32_t drawn_when[] = {0, 30, 39, 100, 100, 50};
 static const struct candidate six[] = {{0, 0}, {1, 10}, {2, 20}, {3, 30}, {4, 40}, {5, 50}};
 
+static int32_t next_negative(struct sampler *s)
+{
+    sampler_advance(s);
+    return sampler_draw(s);
+}
+
 /* How much of the draws of item i is kept for positive k. */
 static double share(int k, int i, double future)
 {
@@ -185,7 +191,7 @@ static void check_draws(double future)
 
         sampler_init(&s, &c, future);
         for (int k = 0; k < 6; k++) {
-            int32_t j = sampler_next(&s);
+            int32_t j = next_negative(&s);
 
             drawn[k][j == SAMPLER_NONE ? 6 : j]++;
         }
@@ -225,14 +231,54 @@ static void a_user_who_has_all_gets_no_negative_and_no_step(void **)
     struct sampler s;
 
     sampler_init(&s, &c, 1);
-    assert_int_equal(sampler_next(&s), SAMPLER_NONE);
-    assert_int_equal(sampler_next(&s), SAMPLER_NONE);
+    assert_int_equal(next_negative(&s), SAMPLER_NONE);
+    assert_int_equal(next_negative(&s), SAMPLER_NONE);
     read_state(m, before);
     m->ops->learn(m, &c, 0, &seen);
     read_state(m, after);
     assert_memory_equal(before, after, sizeof before);
     assert_int_equal(seen.n, 0);
     model_free(m);
+}
+
+/* Of items 1 to 4, which the user doesn't have, the one that scores highest is pushed down; with
+ * one draw each is, sooner or later. */
+static void the_hardest_of_the_negatives_is_learned_from(void **)
+{
+    enum { N_ITEMS = 5, RUNS = 200 };
+    static const struct candidate pool[] = {{0, 0}, {1, 0}, {2, 0}, {3, 0}, {4, 0}};
+    static const float scores[N_ITEMS] = {0.5f, 0.1f, 0.2f, 0.4f, 0.3f};
+    int64_t offsets[] = {0, 1};
+    const struct interactions train = {.offsets = offsets, .items = (int32_t[]){0}, .n = 1};
+    struct dataset d = {.n_users = 1, .n_items = N_ITEMS};
+
+    for (int hardest_of = 1; hardest_of <= 64; hardest_of += 63) {
+        int pushed[N_ITEMS] = {0};
+
+        for (uint64_t key = 0; key < RUNS; key++) {
+            const struct cell c = {zero, zero, zero, 1, pool, N_ITEMS, key};
+            struct model *m = made_model("mf", &d, 1);
+            struct tensor t[MODEL_TENSORS_MAX];
+            struct tally seen = {0};
+
+            made_set(m, "embedding_dim", 1);
+            made_set(m, "reg", 0);
+            made_set(m, "hardest_of", hardest_of);
+            m->ops->init(m, &train);
+            m->ops->tensors(m, t);
+            t[0].data[0] = 1;
+            memcpy(t[1].data, scores, sizeof scores);
+            m->ops->learn(m, &c, 0, &seen);
+            for (int i = 1; i < N_ITEMS; i++)
+                pushed[i] += t[1].data[i] < scores[i];
+            model_free(m);
+        }
+        for (int i = 1; i < N_ITEMS; i++)
+            if (hardest_of == 1)
+                assert_in_range(pushed[i], RUNS / 8, RUNS / 2);
+            else
+                assert_int_equal(pushed[i], i == 3 ? RUNS : 0);
+    }
 }
 
 int main(void)
@@ -244,6 +290,7 @@ int main(void)
         cmocka_unit_test(users_without_train_rows_are_zero_and_not_served),
         cmocka_unit_test(negatives_are_never_the_users_own_and_seldom_of_the_future),
         cmocka_unit_test(a_user_who_has_all_gets_no_negative_and_no_step),
+        cmocka_unit_test(the_hardest_of_the_negatives_is_learned_from),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,6 +23,9 @@ struct kern {
     void (*scores)(const float *const *queries, int n, const float *items, int32_t count, int dim,
                    float *out, int64_t stride);
 
+    /* <a, b>, dim floats each. */
+    float (*dot)(const float *a, const float *b, int dim);
+
     /* One step of BPR on (u, i, j), dim floats each, no two the same; returns x = <u, i - j>
      * as it was before the step. The step climbs log sigmoid(x) - (l2.u |u|^2 + l2.i |i|^2 +
      * l2.j |j|^2) / 2 by lr. Source: Rendle et al., BPR, UAI 2009, section 4.1. */

@@ -53,6 +53,7 @@ static bool any_above(const float *x, int32_t n, float limit)
 const struct kern KERN_TABLE = {
     .isa = KERN_ISA,
     .scores = scores,
+    .dot = dot,
     .bpr_step = bpr_step,
     .any_above = any_above,
 };

@@ -41,7 +41,7 @@ struct sampler {
     const struct cell *cell;
     uint64_t future; /* how likely an item of the future is kept, times 2^32 */
     struct rng rng;
-    int64_t next;       /* the positive whose turn it is */
+    int64_t next;       /* the positive after the present one */
     int64_t begin, end; /* the positives of its user */
 };
 
@@ -56,25 +56,32 @@ static inline void sampler_init(struct sampler *s, const struct cell *c, double 
     rng_init(&s->rng, c->key);
 }
 
-/* The negative for the next positive: an item of the pool that the user doesn't have.
- * SAMPLER_NONE if SAMPLER_TRIES draws met none, so that a user who has (nearly) all of the pool, or
- * came before (nearly) all of it, costs no more than that. */
-static inline int32_t sampler_next(struct sampler *s)
+/* Go to the next positive. */
+static inline void sampler_advance(struct sampler *s)
 {
     const struct cell *c = s->cell;
-    int64_t positive = s->next++;
 
-    if (positive == s->end) {
-        s->begin = s->end;
-        while (s->end < c->n && c->users[s->end] == c->users[s->begin])
-            s->end++;
-    }
+    if (s->next++ < s->end)
+        return;
+    s->begin = s->end;
+    while (s->end < c->n && c->users[s->end] == c->users[s->begin])
+        s->end++;
+}
+
+/* A negative for the present positive: an item of the pool that the user doesn't have.
+ * SAMPLER_NONE if SAMPLER_TRIES draws met none, so that a user who has (nearly) all of the pool, or
+ * came before (nearly) all of it, costs no more than that. */
+static inline int32_t sampler_draw(struct sampler *s)
+{
+    const struct cell *c = s->cell;
+    int32_t when = c->when[s->next - 1];
+
     for (int try = 0; try < SAMPLER_TRIES; try++) {
         uint64_t bits = rng_next(&s->rng); /* the upper half draws, the lower half keeps */
         struct candidate j = c->pool[(bits >> 32) * (uint64_t)c->n_pool >> 32];
         bool has = false;
 
-        if (j.since > c->when[positive] && (uint32_t)bits >= s->future)
+        if (j.since > when && (uint32_t)bits >= s->future)
             continue;
         for (int64_t k = s->begin; k < s->end; k++)
             has |= c->items[k] == j.item;

@@ -22,7 +22,11 @@
     X(S, double, reg_negative, 2, 0, 100, "F",                                                     \
       "L2 penalty on the negative's vector, as a multiple of reg")                                 \
     X(S, double, future_negatives, 0.2, 0, 1, "P",                                                 \
-      "share kept of negatives that had no row yet when the positive was taken; 1: uniform")
+      "share kept of negatives that had no row yet when the positive was taken; 1: uniform")       \
+    X(S, int, hardest_of, 1, 1, HARDEST_MAX, "N",                                                  \
+      "draw N negatives and learn from the one that the user would like best")
+
+enum { AHEAD = 8, RING = 16, HARDEST_MAX = 64, LOSS_EVERY = 16, QUERIES = 16 };
 
 OPT_DEFINE(mf_opts, MF_OPTIONS);
 
@@ -31,8 +35,6 @@ struct mf {
     float *users; /* (n_users, dim) */
     float *items; /* (n_items, dim) */
 };
-
-enum { AHEAD = 8, RING = 16, LOSS_EVERY = 16, QUERIES = 16 };
 
 static struct mf *mf_of(struct model *m)
 {
@@ -107,6 +109,51 @@ static struct kern_l2 l2_of(const struct mf_opts *o)
                             (float)(o->reg * o->reg_negative)};
 }
 
+/* What is drawn for the positives to come: (RING) times the candidates for one's negative. */
+struct ring {
+    int32_t candidates[RING][HARDEST_MAX];
+    int n; /* candidates each */
+};
+
+/* Draw for the next positive, whose place in the cell is k, and ask for the rows. */
+static void draw(struct ring *r, struct sampler *s, const struct mf *mf, int64_t k, int dim)
+{
+    sampler_advance(s);
+    prefetch_row(mf->items + (int64_t)s->cell->items[k] * dim, dim);
+    for (int n = 0; n < r->n; n++) {
+        int32_t j = sampler_draw(s);
+
+        r->candidates[k % RING][n] = j;
+        if (j != SAMPLER_NONE)
+            prefetch_row(mf->items + (int64_t)j * dim, dim);
+    }
+}
+
+/* The candidate that the user scores highest, of equals the first; SAMPLER_NONE where there is
+ * none. Source: Zhang et al., "Optimizing Top-N Collaborative Filtering via Dynamic Negative Item
+ * Sampling", SIGIR 2013. */
+static int32_t hardest(const struct ring *r, const struct kern *kern, const struct mf *mf,
+                       int32_t user, int64_t k, int dim)
+{
+    const int32_t *candidates = r->candidates[k % RING];
+    int32_t best = candidates[0];
+    float most = -INFINITY;
+
+    for (int n = 0; r->n > 1 && n < r->n; n++) {
+        float score;
+
+        if (candidates[n] == SAMPLER_NONE)
+            continue;
+        score = kern->dot(mf->users + (int64_t)user * dim, mf->items + (int64_t)candidates[n] * dim,
+                          dim);
+        if (score > most) {
+            most = score;
+            best = candidates[n];
+        }
+    }
+    return best;
+}
+
 /* Negatives are drawn AHEAD steps early, so that the rows are on their way when their turn comes.
  * The loss is taken at every LOSS_EVERY-th step: the logarithm costs as much as a fifth of one. */
 static void mf_learn(struct model *m, const struct cell *c, double progress, struct tally *loss)
@@ -116,23 +163,22 @@ static void mf_learn(struct model *m, const struct cell *c, double progress, str
     int64_t dim = opts_of(m)->embedding_dim;
     float lr = (float)mf_rate(m, progress), x;
     struct kern_l2 l2 = l2_of(opts_of(m));
-    int32_t negative[RING];
+    struct ring ring = {.n = opts_of(m)->hardest_of};
     struct sampler s;
 
     sampler_init(&s, c, opts_of(m)->future_negatives);
-    for (int64_t drawn = 0, k = -AHEAD; k < c->n; k++, drawn++) {
-        if (drawn < c->n) {
-            int32_t j = sampler_next(&s);
+    for (int64_t k = -AHEAD; k < c->n; k++) {
+        int32_t j;
 
-            negative[drawn % RING] = j;
-            prefetch_row(mf->items + c->items[drawn] * dim, (int)dim);
-            if (j != SAMPLER_NONE)
-                prefetch_row(mf->items + j * dim, (int)dim);
-        }
-        if (k < 0 || negative[k % RING] == SAMPLER_NONE)
+        if (k + AHEAD < c->n)
+            draw(&ring, &s, mf, k + AHEAD, (int)dim);
+        if (k < 0)
+            continue;
+        j = hardest(&ring, kern, mf, c->users[k], k, (int)dim);
+        if (j == SAMPLER_NONE)
             continue;
         x = kern->bpr_step(mf->users + c->users[k] * dim, mf->items + c->items[k] * dim,
-                           mf->items + negative[k % RING] * dim, (int)dim, lr, l2);
+                           mf->items + j * dim, (int)dim, lr, l2);
         if (k % LOSS_EVERY == 0) {
             loss->sum += (double)bpr_loss(x);
             loss->n++;

@@ -56,7 +56,8 @@ bool checkpoint_begin(const struct loop_plan *plan, const struct loop_result *r,
 {
     if (!dir_create(plan->checkpoint_dir, err))
         return err_wrap(err, "checkpoints");
-    for (int epoch; r->n_epochs == 0 && (epoch = newest_before(plan->checkpoint_dir, INT32_MAX)) > 0;)
+    for (int epoch;
+         r->n_epochs == 0 && (epoch = newest_before(plan->checkpoint_dir, INT32_MAX)) > 0;)
         remove_one(plan->checkpoint_dir, epoch);
     return true;
 }

@@ -14,8 +14,9 @@
 NODISCARD bool checkpoint_save(const struct loop_plan *plan, struct model *m,
                                const struct loop_result *r, struct err *err);
 
-/* Bring the newest whole checkpoint into `m` and `r`, whose tensors and room for plan->epochs epochs
- * are there. One that is damaged is told of and passed over. r->n_epochs is 0 where there is none.
+/* Bring the newest whole checkpoint into `m` and `r`, whose tensors and room for plan->epochs
+ * epochs are there. One that is damaged is told of and passed over. r->n_epochs is 0 where there is
+ * none.
  *
  * ERR_USAGE  it's of a run with other options, or on other data */
 NODISCARD bool checkpoint_resume(const struct loop_plan *plan, struct model *m,

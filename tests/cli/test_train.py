@@ -59,12 +59,13 @@ def test_the_metadata_tells_where_the_model_comes_from(kindred, model, dataset):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
-def test_the_same_seed_gives_the_same_bytes_on_any_number_of_threads(train, threads):
-    assert model_bytes(train("default")) == model_bytes(train("threads", "--threads", threads))
+@pytest.mark.parametrize("options", [(), ("--hardest-of", 8)])
+def test_the_same_seed_gives_the_same_bytes_on_any_number_of_threads(train, options, threads):
+    assert model_bytes(train("default", *options)) == model_bytes(train("threads", *options, "--threads", threads))
 
 
 @pytest.mark.parametrize("option", [("--seed", 6), ("--epochs", 4), ("--lr", 0.001), ("--reg", 0.3),
-                                    ("--future-negatives", 0.5), ("--reg-negative", 3)])
+                                    ("--future-negatives", 0.5), ("--reg-negative", 3), ("--hardest-of", 4)])
 def test_another_option_gives_another_model(train, option):
     one, other = (helpers.read_model(folder / "model.safetensors")[1]["item_embedding.weight"]
                   for folder in (train("one"), train("other", *option)))
