@@ -28,7 +28,7 @@ PEERS = ("pandas", "polars")
 RUNS, PEER_RUNS, BIG_RUNS = 5, 3, 3
 THREADS = 2
 COUNTS = ("num_users", "num_items", "train_size", "val_size", "test_size")
-# LIBMF comes as source, and its package leaves out what its own Makefile turns on.
+# LIBMF comes as source, and its package leaves out what LIBMF's own Makefile has: vectors, and threads to prepare with.
 COMPILE = {"CXXFLAGS": "-O3 -march=native -DUSEAVX -DUSEOMP -fopenmp", "LDFLAGS": "-fopenmp"}
 PACKERS = {"gz": ["gzip", "-1"], "zst": ["zstd", "-q"]}
 # name: (how the file ends, further options, what it's called)

@@ -107,10 +107,11 @@ def time_speed(kindred, names, dataset, scratch):
     table = []
     for name, (alone, wall, peak) in taken.items():
         median = statistics.median(alone)
-        table.append([name, f"{positives / median:.2f}", f"{positives / max(alone):.2f} to {positives / min(alone):.2f}",
-                      f"{median / first:.1f}", f"{median:.2f}", f"{wall:.2f}", f"{peak:.0f}", COUNTED[name]])
-    print_table([f"{SPEED_EPOCHS} epochs, dim {DIM}", "million positives/s", "runs from, to", f"times {names[0]}'s time",
-                 "training s", "process s", "peak MB", "an epoch's positives"], table)
+        spread = f"{positives / max(alone):.2f} to {positives / min(alone):.2f}"
+        table.append([name, f"{positives / median:.2f}", spread, f"{median / first:.1f}", f"{median:.2f}",
+                      f"{wall:.2f}", f"{peak:.0f}", COUNTED[name]])
+    print_table([f"{SPEED_EPOCHS} epochs, dim {DIM}", "million positives/s", "runs from, to",
+                 f"times {names[0]}'s time", "training s", "process s", "peak MB", "an epoch's positives"], table)
 
 
 def time_quality(kindred, names, lengths, dataset, scratch):
@@ -132,7 +133,7 @@ def generated(kindred, dataset, n):
                    "--output", "-"]
         with subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE) as text:
             run([kindred, "preprocess", "--train", "-", "--format", "jsonl", "--output-dir", dataset, "--quiet"],
-                stdin=text.stdout)
+                stdin=text.stdout, stdout=subprocess.DEVNULL)
         if text.returncode:
             sys.exit(f"failed: {' '.join(map(str, command))}")
     return dataset

@@ -1,5 +1,5 @@
-"""BPR by LIBMF; usage: as in factors.py. An epoch is each train row once. Negatives are drawn evenly from a block of the
-items, whether the user has them or not; the steps are AdaGrad's."""
+"""BPR by LIBMF; usage: as in factors.py. An epoch is each train row once. Negatives are drawn evenly from a block of
+the items, whether the user has them or not; the steps are AdaGrad's. Its L1 penalties are 0.04 unless told."""
 
 import numpy as np
 from libmf import mf
