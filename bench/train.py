@@ -29,11 +29,11 @@ SPEED_EPOCHS, BIG_EPOCHS = 20, 5
 LENGTHS = "20 60 200"
 SAME = 1e-4
 # What each is trained with on Gowalla: of a small grid, the best recall@20 on a tenth of train held out, 60 epochs.
-OURS = ["--lr", "0.1", "--reg", "0.005", "--reg-positive", "1", "--reg-negative", "1", "--future-negatives", "1"]
+OURS = ["--lr", "0.2", "--reg", "0.005", "--reg-positive", "1", "--reg-negative", "1", "--future-negatives", "1"]
 PEERS = {
-    "implicit": ["learning_rate=0.1", "regularization=0.01"],
-    "libmf": ["eta=0.1", "lambda_p1=0", "lambda_q1=0", "lambda_p2=0.02", "lambda_q2=0.02"],
-    "cornac": ["learning_rate=0.1", "lambda_reg=0.01"],
+    "implicit": ["learning_rate=0.02", "regularization=0.003"],
+    "libmf": ["eta=0.2", "lambda_p1=0", "lambda_q1=0", "lambda_p2=0.002", "lambda_q2=0.002"],
+    "cornac": ["learning_rate=0.1", "lambda_reg=0.003"],
 }
 # What becomes of as many positives as train has rows, which is an epoch for each.
 COUNTED = {
