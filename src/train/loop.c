@@ -162,6 +162,12 @@ static bool look_if_due(struct model *m, const struct dataset *d, const struct l
     return true;
 }
 
+/* After n epochs it's time for a checkpoint, or a signal says that it's the last chance. */
+static bool saves_now(const struct loop_plan *plan, int n)
+{
+    return plan->checkpoint_every && (interrupt_signal() || n % plan->checkpoint_every == 0);
+}
+
 /* One epoch into r->epochs[r->n_epochs]. */
 static bool one_epoch(struct model *m, const struct loop_plan *plan, struct schedule *s,
                       struct loop_result *r, struct err *err)
@@ -170,8 +176,6 @@ static bool one_epoch(struct model *m, const struct loop_plan *plan, struct sche
     int e = r->n_epochs;
     struct loop_epoch *now = &r->epochs[e];
     double start = clock_seconds(), progress = plan->epochs > 1 ? e / (plan->epochs - 1.0) : 0;
-    bool saves = plan->checkpoint_every && (e + 1) % plan->checkpoint_every == 0;
-    bool last = e == plan->epochs - 1;
 
     run_epoch(m, s, e, progress, plan, loss);
     now->seconds = clock_seconds() - start;
@@ -180,18 +184,16 @@ static bool one_epoch(struct model *m, const struct loop_plan *plan, struct sche
     r->epochs_s += now->seconds;
     r->n_epochs = e + 1;
     return (plan->checkpoint_every || interrupt_check(err)) &&
-           check_finite(m, now->loss, e, progress, last || saves || interrupt_signal(), err);
+           check_finite(m, now->loss, e, progress,
+                        e == plan->epochs - 1 || saves_now(plan, r->n_epochs), err);
 }
 
-/* Write a checkpoint where it's time, or where a signal says that it's the last chance (a look that
- * was due then comes when the run goes on). */
+/* Write a checkpoint if it's time. (Where a signal came, a look at val that was due comes when the
+ * run goes on.) */
 static bool keep_safe(const struct loop_plan *plan, struct model *m, const struct loop_result *r,
                       struct err *err)
 {
-    bool stops = interrupt_signal() != 0;
-
-    if (plan->checkpoint_every && (stops || r->n_epochs % plan->checkpoint_every == 0) &&
-        !checkpoint_save(plan, m, r, err))
+    if (saves_now(plan, r->n_epochs) && !checkpoint_save(plan, m, r, err))
         return false;
     return interrupt_check(err);
 }
@@ -207,9 +209,12 @@ static bool run_epochs(struct model *m, const struct dataset *d, const struct lo
     while (!is_over(plan, r)) {
         char note[64];
 
-        if (!one_epoch(m, plan, s, r, err) ||
-            (!interrupt_signal() && !look_if_due(m, d, plan, r, err)) ||
-            !keep_safe(plan, m, r, err))
+        if (!one_epoch(m, plan, s, r, err))
+            return false;
+        if (!interrupt_signal() && !look_if_due(m, d, plan, r, err) &&
+            err->kind != ERR_INTERRUPTED) /* else the epoch is worth keeping all the same */
+            return false;
+        if (!keep_safe(plan, m, r, err))
             return false;
         snprintf(note, sizeof note, "loss %.4f", r->epochs[r->n_epochs - 1].loss);
         progress_update(&bar, r->n_epochs, note);

@@ -76,8 +76,9 @@ def test_a_run_that_starts_anew_clears_earlier_checkpoints(train):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_leaves_a_checkpoint_of_the_epoch_at_hand(kindred, dataset, tmp_path, train, signum):
-    rarely = "--epochs", 700, "--checkpoint-every", 100_000
+@pytest.mark.parametrize("looks", [(), ("--eval-every", 1)], ids=["", "while it looks at val"])
+def test_a_signal_leaves_a_checkpoint_of_the_epoch_at_hand(kindred, dataset, tmp_path, train, looks, signum):
+    rarely = "--epochs", 700, "--checkpoint-every", 100_000, *looks
     folder = tmp_path / "out"
     run = kindred.popen("train", "--data-dir", dataset, "--output-dir", folder, *rarely, "--quiet")
     while run.poll() is None and not (folder / "checkpoints").is_dir():
