@@ -192,6 +192,22 @@ bool file_is_stale(const char *name, const char *prefix)
     return !*end && pid <= INT_MAX && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
 }
 
+void dir_each_stale(const char *dir, const char *prefix, void (*f)(void *context, const char *path),
+                    void *context)
+{
+    DIR *d = opendir(dir);
+    struct dirent *e;
+
+    while (d && (e = readdir(d))) {
+        AUTO_FREE char *path = path_join(dir, e->d_name);
+
+        if (file_is_stale(e->d_name, prefix))
+            f(context, path);
+    }
+    if (d)
+        closedir(d);
+}
+
 void dir_remove(const char *path)
 {
     DIR *d = opendir(path);
@@ -249,4 +265,17 @@ char *path_dir(const char *path)
     if (!slash)
         return xstrdup(".");
     return slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
+}
+
+char *path_existing(const char *path)
+{
+    char *at = xstrdup(path);
+
+    while (!file_exists(at) && strcmp(at, ".") != 0 && strcmp(at, "/") != 0) {
+        char *above = path_dir(at);
+
+        free(at);
+        at = above;
+    }
+    return at;
 }

@@ -42,6 +42,10 @@ NODISCARD bool dir_create(const char *path,
 /* "PREFIXpid", and that process is gone. */
 bool file_is_stale(const char *name, const char *prefix);
 
+/* Call f for the path of each such entry of the folder. */
+void dir_each_stale(const char *dir, const char *prefix, void (*f)(void *context, const char *path),
+                    void *context);
+
 /* Remove a folder with the files in it (it has no folders of its own); errors are ignored. */
 void dir_remove(const char *path);
 
@@ -56,6 +60,9 @@ NODISCARD bool glob_each(const char *pattern, path_fn *f, void *context, struct 
 
 /* "dir/name", to be freed. */
 char *path_join(const char *dir, const char *name);
+
+/* The path itself, or the nearest folder above it that is there. To be freed. */
+char *path_existing(const char *path);
 
 /* The folder part of a path: "a/b.c" gives "a", "b.c" gives ".". To be freed. */
 char *path_dir(const char *path);

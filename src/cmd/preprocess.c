@@ -118,13 +118,6 @@ static bool check(const struct values *v, struct err *err)
     return check_ratios(&v->split, err);
 }
 
-static enum repeats repeats_named(const char *name)
-{
-    return !strcmp(name, "first")  ? REPEATS_FIRST
-           : !strcmp(name, "last") ? REPEATS_LAST
-                                   : REPEATS_ALL;
-}
-
 static struct ingest_options ingest_options_of(const struct values *v)
 {
     const struct input_opts *in = &v->input;

@@ -4,9 +4,6 @@
 
 #include <math.h>
 
-static const char *const part_names[] = {
-    [DATASET_TRAIN] = "train", [DATASET_VAL] = "val", [DATASET_TEST] = "test"};
-
 OPT_TABLE(report_opts, REPORT_OPTIONS);
 
 enum cmd_next report_parse(struct report *r, const struct cmd *c, struct opt_set *opts,
@@ -18,7 +15,7 @@ enum cmd_next report_parse(struct report *r, const struct cmd *c, struct opt_set
     next = cmd_parse(c, opts, argv, 0, err);
     if (next != CMD_GO)
         return next;
-    r->held_out = strcmp(r->o.split, "val") ? DATASET_TEST : DATASET_VAL;
+    r->held_out = strcmp(r->o.split, dataset_parts[DATASET_VAL]) ? DATASET_TEST : DATASET_VAL;
     r->plan.include_seen = r->o.include_seen;
     r->plan.threads = r->o.threads;
     r->out = r->o.json && !strcmp(r->o.json, "-") ? NULL : stdout;
@@ -50,7 +47,7 @@ void report_write_json(const struct model *m, enum dataset_part held_out,
                        struct json_out *out)
 {
     json_put_str(out, "model", m->ops->name);
-    json_put_str(out, "split", part_names[held_out]);
+    json_put_str(out, "split", dataset_parts[held_out]);
     json_put_str(out, "digest", m->digest);
     json_put_int(out, "users", r->known.n_users);
     json_put_int(out, "users_without_train", r->all.n_users - r->known.n_users);
@@ -66,7 +63,7 @@ void report_print(const struct model *m, enum dataset_part held_out, const struc
                   const struct rank_result *r, FILE *out)
 {
     fprintf(out, "%s on %s: %d users known from train, %d without train rows\n\n", m->ops->name,
-            part_names[held_out], r->known.n_users, r->all.n_users - r->known.n_users);
+            dataset_parts[held_out], r->known.n_users, r->all.n_users - r->known.n_users);
     fprintf(out, "%-14s %12s %12s\n", "metric", "known users", "all users");
     for (int i = 0; i < plan->n_metrics; i++)
         for (int j = 0; j < plan->n_k; j++) {

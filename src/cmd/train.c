@@ -62,14 +62,8 @@ static bool check_alone(struct err *err)
 /* Whether a file can be made in the folder, or the folder be made: to know before hours of work. */
 static bool check_writable(const char *dir, struct err *err)
 {
-    AUTO_FREE char *at = xstrdup(dir);
+    AUTO_FREE char *at = path_existing(dir);
 
-    while (!file_exists(at) && strcmp(at, ".") && strcmp(at, "/")) {
-        char *up = path_dir(at);
-
-        free(at);
-        at = up;
-    }
     if (access(at, W_OK | X_OK) == 0)
         return true;
     return err_errno(err, "write to", at);

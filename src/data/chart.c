@@ -1,17 +1,12 @@
 #include "data/chart.h"
 
 #include "base/html.h"
+#include "data/timestamp.h"
 
 #include <math.h>
 #include <time.h>
 
 enum { SIZE = 1000, TICKS_MAX = 12 };
-
-#define SECOND 1000LL
-#define MINUTE (60 * SECOND)
-#define HOUR   (60 * MINUTE)
-#define DAY    (24 * HOUR)
-#define WEEK   (7 * DAY)
 
 /* A place on an axis, from 0 to 1, and its label. */
 struct ticks {
@@ -34,9 +29,9 @@ static void format_time(int64_t epoch_ms, const char *format, char out[static CH
 void chart_date(const struct summary *s, int64_t epoch_ms, char out[static CHART_DATE_MAX])
 {
     format_time(epoch_ms,
-                s->bin_ms >= DAY      ? "%-d %b %Y"
-                : s->bin_ms >= MINUTE ? "%-d %b %Y, %H:%M"
-                                      : "%-d %b %Y, %H:%M:%S",
+                s->bin_ms >= MS_DAY      ? "%-d %b %Y"
+                : s->bin_ms >= MS_MINUTE ? "%-d %b %Y, %H:%M"
+                                         : "%-d %b %Y, %H:%M:%S",
                 out);
 }
 
@@ -45,8 +40,11 @@ void chart_put_bin(struct buf *b, const struct summary *s)
     static const struct {
         int64_t ms;
         const char *name;
-    } units[] = {
-        {WEEK, "week"}, {DAY, "day"}, {HOUR, "hour"}, {MINUTE, "minute"}, {SECOND, "second"}};
+    } units[] = {{MS_WEEK, "week"},
+                 {MS_DAY, "day"},
+                 {MS_HOUR, "hour"},
+                 {MS_MINUTE, "minute"},
+                 {MS_SECOND, "second"}};
     int i = 0;
 
     while (s->bin_ms % units[i].ms)
@@ -63,22 +61,22 @@ static const struct tick_step {
     int months;
     const char *format;
 } tick_steps[] = {
-    {SECOND, 0, "%H:%M:%S"},
-    {5 * SECOND, 0, "%H:%M:%S"},
-    {15 * SECOND, 0, "%H:%M:%S"},
-    {30 * SECOND, 0, "%H:%M:%S"},
-    {MINUTE, 0, "%H:%M"},
-    {5 * MINUTE, 0, "%H:%M"},
-    {15 * MINUTE, 0, "%H:%M"},
-    {30 * MINUTE, 0, "%H:%M"},
-    {HOUR, 0, "%H:%M"},
-    {3 * HOUR, 0, "%H:%M"},
-    {6 * HOUR, 0, "%-d %b %H:%M"},
-    {12 * HOUR, 0, "%-d %b %H:%M"},
-    {DAY, 0, "%-d %b"},
-    {2 * DAY, 0, "%-d %b"},
-    {WEEK, 0, "%-d %b"},
-    {2 * WEEK, 0, "%-d %b"},
+    {MS_SECOND, 0, "%H:%M:%S"},
+    {5 * MS_SECOND, 0, "%H:%M:%S"},
+    {15 * MS_SECOND, 0, "%H:%M:%S"},
+    {30 * MS_SECOND, 0, "%H:%M:%S"},
+    {MS_MINUTE, 0, "%H:%M"},
+    {5 * MS_MINUTE, 0, "%H:%M"},
+    {15 * MS_MINUTE, 0, "%H:%M"},
+    {30 * MS_MINUTE, 0, "%H:%M"},
+    {MS_HOUR, 0, "%H:%M"},
+    {3 * MS_HOUR, 0, "%H:%M"},
+    {6 * MS_HOUR, 0, "%-d %b %H:%M"},
+    {12 * MS_HOUR, 0, "%-d %b %H:%M"},
+    {MS_DAY, 0, "%-d %b"},
+    {2 * MS_DAY, 0, "%-d %b"},
+    {MS_WEEK, 0, "%-d %b"},
+    {2 * MS_WEEK, 0, "%-d %b"},
     {0, 1, "%b %Y"},
     {0, 3, "%b %Y"},
     {0, 6, "%b %Y"},
@@ -97,7 +95,7 @@ static const struct tick_step {
 /* The first time that is k steps from the origin of all (year 0, or a Monday) and not before t. */
 static int64_t next_tick(const struct tick_step *step, int64_t t)
 {
-    const int64_t monday = 4 * DAY - WEEK; /* the last one before 1970 */
+    const int64_t monday = 4 * MS_DAY - MS_WEEK; /* the last one before 1970 */
     time_t seconds = t / 1000;
     struct tm tm;
     int month;
@@ -120,7 +118,7 @@ static void time_ticks(struct ticks *ticks, int64_t start, int64_t end)
 {
     for (int i = 0; i < ARRAY_LEN(tick_steps); i++) {
         const struct tick_step *step = &tick_steps[i];
-        int64_t ms = step->ms ? step->ms : step->months * (730 * HOUR); /* a mean month */
+        int64_t ms = step->ms ? step->ms : step->months * (730 * MS_HOUR); /* a mean month */
         int64_t t;
 
         if ((end - start) / ms > 8)
@@ -225,8 +223,6 @@ static void close_strip(struct buf *b)
 
 /* ---- rows over time ---- */
 
-static const char *const part_names[DATASET_PARTS] = {"train", "val", "test"};
-
 static int64_t bin_sum(const struct summary *s, int bin, int n_parts)
 {
     int64_t sum = 0;
@@ -242,7 +238,7 @@ static void put_bars(struct buf *b, const struct summary *s, int part, int64_t t
     double width = (double)SIZE / s->n_bins, unit = SIZE / (double)top;
     double gap = s->n_bins > 1 ? 0.15 : 0;
 
-    buf_printf(b, "<path class=\"%s\" d=\"", part_names[part]);
+    buf_printf(b, "<path class=\"%s\" d=\"", dataset_parts[part]);
     for (int i = 0; i < s->n_bins; i++)
         if (s->bins[i][part])
             buf_printf(b, "M%.2f,%.2fh%.2fv%.2fh-%.2fz", width * (i + gap / 2),
@@ -264,7 +260,7 @@ static void put_bin_strips(struct buf *b, const struct summary *s)
         buf_printf(b, " from %s", date);
         for (int p = 0; p < DATASET_PARTS; p++)
             if (s->bins[i][p]) {
-                buf_printf(b, "\n%s: ", part_names[p]);
+                buf_printf(b, "\n%s: ", dataset_parts[p]);
                 html_put_int(b, s->bins[i][p]);
             }
         close_strip(b);
@@ -289,7 +285,7 @@ static void put_cuts(struct buf *b, const struct summary *s)
         buf_printf(b,
                    "<div class=\"cut %s %s\" style=\"left:%.2f%%\"><span>%s from %s</span></div>\n",
                    to_left ? "to-left" : "to-right", to_left == (n > 0) ? "high" : "low", 100 * at,
-                   part_names[p], date);
+                   dataset_parts[p], date);
         n++;
     }
 }

@@ -4,6 +4,8 @@
 #include "base/json.h"
 #include "data/duck.h"
 
+const char *const dataset_parts[DATASET_PARTS] = {"train", "val", "test"};
+
 const char *const dataset_files[DATASET_FILES + 1] = {
     "train.parquet", "val.parquet", "test.parquet", "users.parquet", "items.parquet", "stats.json",
 };

@@ -15,6 +15,7 @@ struct interactions {
 };
 
 enum dataset_part { DATASET_TRAIN, DATASET_VAL, DATASET_TEST, DATASET_PARTS };
+extern const char *const dataset_parts[DATASET_PARTS]; /* their names */
 
 /* The files of the folder; the first ones by enum dataset_part. stats.json holds the digests of all
  * others (DATASET_FILES) and is put there last. */

@@ -151,7 +151,6 @@ static bool set_limits(struct duck *d, const struct duck_options *o, struct err 
                    "SET enable_caching_operators = false;" /* they let small blocks fall behind */
                    "SET disabled_optimizers = 'join_order,build_side_probe_side';"
                    "SET enable_progress_bar = true; SET enable_progress_bar_print = false;"
-                   "SET TimeZone = 'UTC';"
                    "SET temp_directory = ");
     duck_put_quoted(&sql, o->spill_dir ? o->spill_dir : "");
     if (!duck_exec(d, buf_str(&sql), err))

@@ -146,7 +146,8 @@ static bool prepare_parquet(struct reading *r, struct err *err)
     const struct csv_header *h = &r->in.header;
     AUTO(buf) types = {0};
 
-    if (!read_schema(r, &types, err))
+    if (!duck_exec(r->d, "SET TimeZone = 'UTC'", err) || /* in which times become text */
+        !read_schema(r, &types, err))
         return false;
     csv_header_find(&r->in.header, r->o->form.names);
     if (!csv_header_check(h, r->o->form.names, r->o->form.has_times, err))
@@ -296,36 +297,15 @@ static bool count_rejects(struct reading *r, struct err *err)
     return true;
 }
 
-static bool set_file(struct reading *r, struct err *err)
+static bool read_all(void *context, struct err *err)
 {
-    return duck_set_text(r->d, "input", r->in.path, err) &&
-           duck_set_text(r->d, "compression", packing_name(r->in.packing), err) &&
-           forms[r->in.form].prepare(r, err);
-}
-
-static bool read_file(struct reading *r, struct err *err)
-{
-    AUTO(packed_watch) whole = {0};
-    struct err damage;
+    struct reading *r = context;
     bool ok;
 
-    if (r->in.packing != PACKED_NOT && !packed_watch_start(&whole, r->in.path, err))
-        return false;
     duck_progress(r->d, "read", "bytes", file_size(r->in.path));
-    ok = set_file(r, err) && read_rows(r, err) && count_rejects(r, err);
+    ok = forms[r->in.form].prepare(r, err) && read_rows(r, err) && count_rejects(r, err);
     duck_progress(r->d, NULL, NULL, 0);
-    if (!ok && err->kind == ERR_INTERRUPTED)
-        return false;
-    if (!packed_watch_end(&whole, &damage)) { /* says it better than a failed reading */
-        *err = damage;
-        return false;
-    }
-    if (!ok && err->kind == ERR_DATA && strstr(err->msg, "maximum_object_size"))
-        return err_set(err, ERR_DATA, "'%s': a line is longer than can be read with this memory",
-                       r->in.name);
-    return ok || (err->kind == ERR_DATA && !strstr(err->msg, r->in.name)
-                      ? err_wrap(err, "'%s'", r->in.name)
-                      : false);
+    return ok;
 }
 
 /* ---- too many bad lines ---- */
@@ -410,7 +390,7 @@ static bool ingest_file(void *context, const char *name, struct err *err)
                                   .min_rating = g->o->min_rating,
                                   .after = g->after,
                                   .before = g->before};
-    if (!read_file(&r, err))
+    if (!input_read(&r.in, g->d, read_all, &r, err))
         return false;
     for (int f = 0; f < FATES; f++)
         g->counts->n[f] += r.counts.n[f];

@@ -211,6 +211,39 @@ bool input_look(struct input *in, const char *name, const struct input_options *
     return true;
 }
 
+/* ---- reading ---- */
+
+/* What a reader failed with, in words that name the file. */
+static bool name_file(const struct input *in, struct err *err)
+{
+    if (err->kind != ERR_DATA || strstr(err->msg, in->name))
+        return false;
+    if (strstr(err->msg, "maximum_object_size"))
+        return err_set(err, ERR_DATA, "'%s': a line is longer than can be read with this memory",
+                       in->name);
+    return err_wrap(err, "'%s'", in->name);
+}
+
+bool input_read(const struct input *in, struct duck *d, input_reader *read, void *context,
+                struct err *err)
+{
+    AUTO(packed_watch) whole = {0};
+    struct err damage;
+    bool ok;
+
+    if (in->packing != PACKED_NOT && !packed_watch_start(&whole, in->path, err))
+        return false;
+    ok = duck_set_text(d, "input", in->path, err) &&
+         duck_set_text(d, "compression", packing_name(in->packing), err) && read(context, err);
+    if (!ok && err->kind == ERR_INTERRUPTED)
+        return false;
+    if (!packed_watch_end(&whole, &damage)) { /* says it better than a failed reading */
+        *err = damage;
+        return false;
+    }
+    return ok ? true : name_file(in, err);
+}
+
 /* ---- from rows back to lines ---- */
 
 /* How many rows the reader makes of a line, or of a piece of one between \r's. */

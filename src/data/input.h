@@ -18,6 +18,7 @@
 #define KINDRED_INPUT_H
 
 #include "data/columns.h"
+#include "data/duck.h"
 #include "data/packed.h"
 #include "data/spool.h"
 
@@ -55,6 +56,13 @@ struct input {
 NODISCARD bool input_look(struct input *in, const char *name, const struct input_options *o,
                           const char *temp_dir, struct err *err);
 void input_release(struct input *in);
+
+/* Let `read` read the file, as getvariable('input') with getvariable('compression'). What is packed
+ * is meanwhile checked; damage is told instead of what the reader makes of it. Errors that a
+ * reading of bad data ends with name the file. */
+typedef bool input_reader(void *context, struct err *err);
+NODISCARD bool input_read(const struct input *in, struct duck *d, input_reader *read, void *context,
+                          struct err *err);
 
 /* The number, from 1, of the text line in which row `row` (from 0, of those that the reader of
  * this form gives; byte -1) stands, or the one that holds the unpacked text's byte `byte`,

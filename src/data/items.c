@@ -9,24 +9,11 @@ struct meta {
     const char *temp_dir;
 };
 
-static bool take_file(struct meta *m, const struct input *in, struct err *err)
+static bool run_script(void *context, struct err *err)
 {
-    AUTO(packed_watch) whole = {0};
-    struct err damage;
-    bool ok;
+    struct meta *m = context;
 
-    if (in->packing != PACKED_NOT && !packed_watch_start(&whole, in->path, err))
-        return false;
-    ok = duck_set_text(m->duck, "input", in->path, err) &&
-         duck_set_text(m->duck, "compression", packing_name(in->packing), err) &&
-         duck_run(m->duck, "read_items", err);
-    if (!ok && err->kind == ERR_INTERRUPTED)
-        return false;
-    if (!packed_watch_end(&whole, &damage)) { /* says it better than a failed reading */
-        *err = damage;
-        return false;
-    }
-    return ok;
+    return duck_run(m->duck, "read_items", err);
 }
 
 static bool read_file(void *context, const char *path, struct err *err)
@@ -36,7 +23,8 @@ static bool read_file(void *context, const char *path, struct err *err)
     AUTO(input) in = {0};
     int64_t lines[2]; /* all, bad ones */
 
-    if (!input_look(&in, path, &jsonl, m->temp_dir, err) || !take_file(m, &in, err) ||
+    if (!input_look(&in, path, &jsonl, m->temp_dir, err) ||
+        !input_read(&in, m->duck, run_script, m, err) ||
         !duck_row(m->duck, "SELECT getvariable('lines_read'), getvariable('bad_lines')", lines, 2,
                   err))
         return false;

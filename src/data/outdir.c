@@ -22,8 +22,9 @@ static bool is_ours(const struct outdir *o, const char *name)
 
 /* Remove a folder that is no longer wanted. What isn't ours in it moves to o->path, unless there is
  * something of that name there; then it stays, and so does the folder. */
-static void retire(const struct outdir *o, const char *old)
+static void retire(void *context, const char *old)
 {
+    const struct outdir *o = context;
     AUTO_FREE char *spill = path_join(old, OUTDIR_SPILL);
     DIR *d = opendir(old);
     struct dirent *e;
@@ -47,52 +48,23 @@ static void retire(const struct outdir *o, const char *old)
     rmdir(old);
 }
 
-static void retire_stale(const struct outdir *o, const char *dir, const char *prefix)
-{
-    DIR *d = opendir(dir);
-    struct dirent *e;
-
-    while (d && (e = readdir(d))) {
-        AUTO_FREE char *old = path_join(dir, e->d_name);
-
-        if (file_is_stale(e->d_name, prefix))
-            retire(o, old);
-    }
-    if (d)
-        closedir(d);
-}
-
 /* ---- opening ---- */
-
-/* The nearest folder above that is there. */
-static char *existing_above(const char *path)
-{
-    char *above = path_dir(path);
-
-    while (!file_exists(above)) {
-        char *next = path_dir(above);
-
-        free(above);
-        above = next;
-    }
-    return above;
-}
 
 /* The real path of what may not exist yet, the folders above it made. */
 static bool make_real_path(struct outdir *o, const char *path, struct err *err)
 {
-    AUTO_FREE char *trimmed = xstrdup(path), *above = NULL, *parent = NULL, *real_parent = NULL;
+    AUTO_FREE char *trimmed = xstrdup(path), *parent = NULL, *above = NULL, *real_parent = NULL;
     char *slash;
     size_t n = strlen(trimmed);
 
     while (n > 1 && trimmed[n - 1] == '/')
         trimmed[--n] = '\0';
-    above = existing_above(trimmed);
+    parent = path_dir(trimmed);
+    above = path_existing(parent);
     o->above = realpath(above, NULL);
     o->path = realpath(path, NULL);
     if (o->path)
         return true;
-    parent = path_dir(trimmed);
     if (!dir_create(parent, err))
         return false;
     real_parent = realpath(parent, NULL);
@@ -151,7 +123,7 @@ static bool make_tmp(struct outdir *o, const char *parent, struct err *err)
     const char *dir = o->one_by_one ? o->path : parent;
     AUTO_FREE char *name = xasprintf("%s%ld", prefix, (long)getpid());
 
-    retire_stale(o, dir, prefix);
+    dir_each_stale(dir, prefix, retire, o);
     o->tmp = path_join(dir, name);
     if (mkdir(o->tmp, 0777) == 0 || errno == EEXIST)
         return true;

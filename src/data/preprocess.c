@@ -14,7 +14,6 @@
 
 static void add_config_id(const struct preprocess_options *o, struct preprocess_stats *s)
 {
-    static const char *const repeats[] = {"", "-last", "-all"};
     const struct split_options *split = &o->split;
     AUTO(buf) b = {0};
 
@@ -29,7 +28,8 @@ static void add_config_id(const struct preprocess_options *o, struct preprocess_
         buf_printf(&b, "-after-%.40s", o->in.after);
     if (o->in.before)
         buf_printf(&b, "-before-%.40s", o->in.before);
-    buf_puts(&b, repeats[o->repeats]);
+    if (o->repeats != REPEATS_FIRST)
+        buf_printf(&b, "-%s", repeats_names[o->repeats]);
     snprintf(s->config_id, sizeof s->config_id, "%s", buf_str(&b));
 }
 
@@ -79,8 +79,9 @@ static bool set_memory(struct preprocess_options *o, struct buf *of_duckdb, stru
     if (o->memory_limit && !parse_size(o->memory_limit, &bytes, err))
         return false;
     if (bytes < LEAST_MB * 1e6)
-        return err_set(err, ERR_USAGE, "--memory-limit %s is less than the %d MB that are needed",
-                       o->memory_limit ? o->memory_limit : "of this machine", LEAST_MB);
+        return err_set(err, ERR_USAGE, "%s is less than the %d MB of memory that are needed",
+                       o->memory_limit ? "--memory-limit" : "80 % of what this machine has",
+                       LEAST_MB);
     threads = (int)MIN(bytes / 100 * DUCKDB_PERCENT / (THREAD_MB * 1e6), 1024.0);
     o->threads = MIN(o->threads ? o->threads : omp_get_max_threads(), MAX(threads, 1));
     o->in.memory = (size_t)bytes;
@@ -141,9 +142,9 @@ static bool write_part(struct duck *d, const char *dir, enum dataset_part part,
                        struct preprocess_stats *s, struct err *err)
 {
     AUTO_FREE char *path = path_join(dir, dataset_files[part]);
-    AUTO_FREE char *name = xstrndup(dataset_files[part], strcspn(dataset_files[part], "."));
 
-    return duck_set_text(d, "part", name, err) && duck_set_text(d, "output", path, err) &&
+    return duck_set_text(d, "part", dataset_parts[part], err) &&
+           duck_set_text(d, "output", path, err) &&
            duck_row(d, "SELECT count(*) FROM labelled WHERE part = getvariable('part')",
                     &s->n_part[part], 1, err) &&
            duck_run(d, "write_part", err);
@@ -263,8 +264,6 @@ static void put_steps(const struct preprocess_stats *s, enum fate from, int to, 
 void preprocess_put_stats(const struct preprocess_options *o, const struct preprocess_stats *s,
                           struct json_out *j)
 {
-    static const char *const repeats[] = {"first", "last", "all"};
-
     json_put_str(j, "config_id", s->config_id);
     json_put_int(j, "lines_read", ingest_lines(&s->in));
     json_put_int(j, "bad_lines", ingest_bad_lines(&s->in));
@@ -278,7 +277,7 @@ void preprocess_put_stats(const struct preprocess_options *o, const struct prepr
     json_put_int(j, "val_size", s->n_part[DATASET_VAL]);
     json_put_int(j, "test_size", s->n_part[DATASET_TEST]);
     json_put_str(j, "split_strategy", o->split.split->name);
-    json_put_str(j, "repeats", repeats[o->repeats]);
+    json_put_str(j, "repeats", repeats_names[o->repeats]);
     json_put_int(j, "min_user", o->min_user);
     json_put_int(j, "min_item", o->min_item);
     json_put_real(j, "train_ratio", o->split.train_ratio);

@@ -4,8 +4,6 @@
 #include "base/html.h"
 #include "data/chart.h"
 
-static const char *const part_names[DATASET_PARTS] = {"train", "val", "test"};
-
 /* ---- pieces ---- */
 
 static void open_card(struct buf *b, const char *id, const char *title)
@@ -123,7 +121,7 @@ static void put_parts(struct buf *b, const struct summary *s)
 {
     buf_puts(b, "<ul class=\"legend\">\n");
     for (int p = 0; p < DATASET_PARTS; p++) {
-        buf_printf(b, "<li class=\"%s\">%s <b>", part_names[p], part_names[p]);
+        buf_printf(b, "<li class=\"%s\">%s <b>", dataset_parts[p], dataset_parts[p]);
         html_put_int(b, s->n_part[p]);
         buf_puts(b, "</b> <span>");
         html_put_share(b, ratio(s->n_part[p], s->n_rows));

@@ -3,6 +3,17 @@
 #include "base/interrupt.h"
 #include "base/progress.h"
 
+const char *const repeats_names[] = {"first", "last", "all"};
+
+enum repeats repeats_named(const char *name)
+{
+    int r = REPEATS_FIRST;
+
+    for (; strcmp(repeats_names[r], name) != 0; r++)
+        assert(r < REPEATS_ALL);
+    return (enum repeats)r;
+}
+
 /* ---- collecting ---- */
 
 bool rows_open(struct rows *r, const struct rows_options *o, struct err *err)

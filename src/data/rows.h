@@ -11,6 +11,10 @@
 /* Which of a user's rows of one item counts, by time and then by place in the input. */
 enum repeats { REPEATS_FIRST, REPEATS_LAST, REPEATS_ALL };
 #define REPEATS_NAMES "first|last|all"
+extern const char *const repeats_names[]; /* one by one */
+
+/* One that the option table has let through. */
+enum repeats repeats_named(const char *name);
 
 struct rows_options {
     const char *temp_dir;

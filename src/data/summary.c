@@ -1,33 +1,28 @@
 #include "data/summary.h"
 
+#include "data/timestamp.h"
+
 #include <math.h>
 
-static const char *const part_names[DATASET_PARTS] = {"train", "val", "test"};
-
 /* ---- over time ---- */
-
-#define SECOND 1000LL
-#define MINUTE (60 * SECOND)
-#define HOUR   (60 * MINUTE)
-#define DAY    (24 * HOUR)
-#define WEEK   (7 * DAY)
 
 /* The least width that gives few enough bins, of those that people count time in. Each is at most
  * twice the one before, so there are at least half as many as there may be, if there are as many
  * seconds. Weeks begin on Mondays. */
 static void choose_bins(struct summary *s)
 {
-    static const int64_t widths[] = {
-        SECOND,      2 * SECOND,  3 * SECOND, 5 * SECOND, 10 * SECOND, 15 * SECOND,
-        30 * SECOND, MINUTE,      2 * MINUTE, 3 * MINUTE, 5 * MINUTE,  10 * MINUTE,
-        15 * MINUTE, 30 * MINUTE, HOUR,       2 * HOUR,   3 * HOUR,    6 * HOUR,
-        12 * HOUR,   DAY,         2 * DAY,    4 * DAY,    WEEK};
-    const int64_t monday = 4 * DAY; /* 1970-01-05 */
+    static const int64_t widths[] = {MS_SECOND,      2 * MS_SECOND,  3 * MS_SECOND,  5 * MS_SECOND,
+                                     10 * MS_SECOND, 15 * MS_SECOND, 30 * MS_SECOND, MS_MINUTE,
+                                     2 * MS_MINUTE,  3 * MS_MINUTE,  5 * MS_MINUTE,  10 * MS_MINUTE,
+                                     15 * MS_MINUTE, 30 * MS_MINUTE, MS_HOUR,        2 * MS_HOUR,
+                                     3 * MS_HOUR,    6 * MS_HOUR,    12 * MS_HOUR,   MS_DAY,
+                                     2 * MS_DAY,     4 * MS_DAY,     MS_WEEK};
+    const int64_t monday = 4 * MS_DAY; /* 1970-01-05 */
 
     for (int i = 0;; i++) {
         bool in_table = i < ARRAY_LEN(widths);
-        int64_t width = in_table ? widths[i] : WEEK << (i - ARRAY_LEN(widths) + 1);
-        int64_t origin = width < WEEK ? 0 : monday - width; /* before 1970, as rows are not */
+        int64_t width = in_table ? widths[i] : MS_WEEK << (i - ARRAY_LEN(widths) + 1);
+        int64_t origin = width < MS_WEEK ? 0 : monday - width; /* before 1970, as rows are not */
         int64_t first = (s->first_time - origin) / width, last = (s->last_time - origin) / width;
 
         if (last - first >= SUMMARY_BINS_MAX)
@@ -272,14 +267,14 @@ static void put_times(const struct summary *s, struct json_out *j)
     json_put_int(j, "last_time", s->last_time);
     for (int p = DATASET_TRAIN + 1; p < DATASET_PARTS; p++)
         if (s->cuts[p]) {
-            AUTO_FREE char *key = xasprintf("%s_from", part_names[p]);
+            AUTO_FREE char *key = xasprintf("%s_from", dataset_parts[p]);
 
             json_put_int(j, key, s->cuts[p]);
         }
     json_put_int(j, "start", s->bins_start);
     json_put_int(j, "bin_ms", s->bin_ms);
     for (int p = 0; p < DATASET_PARTS; p++) {
-        json_open(j, part_names[p], '[');
+        json_open(j, dataset_parts[p], '[');
         for (int i = 0; i < s->n_bins; i++)
             json_put_int(j, NULL, s->bins[i][p]);
         json_close(j, ']');

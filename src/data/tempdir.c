@@ -2,26 +2,16 @@
 
 #include "base/file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define PREFIX "kindred-"
 
-static void remove_stale(const char *parent)
+static void remove_old(void *context, const char *path)
 {
-    DIR *d = opendir(parent);
-    struct dirent *e;
-
-    while (d && (e = readdir(d))) {
-        AUTO_FREE char *old = path_join(parent, e->d_name);
-
-        if (file_is_stale(e->d_name, PREFIX))
-            dir_remove(old);
-    }
-    if (d)
-        closedir(d);
+    (void)context;
+    dir_remove(path);
 }
 
 bool tempdir_open(struct tempdir *t, const char *parent, struct err *err)
@@ -31,7 +21,7 @@ bool tempdir_open(struct tempdir *t, const char *parent, struct err *err)
 
     if (!dir_create(parent, err))
         return false;
-    remove_stale(parent);
+    dir_each_stale(parent, PREFIX, remove_old, NULL);
     if (mkdir(path, 0700) != 0 && errno != EEXIST)
         return err_errno(err, "create folder", path);
     t->path = path;

@@ -4,6 +4,13 @@
 
 #include "base/base.h"
 
+/* Milliseconds of each. */
+#define MS_SECOND 1000LL
+#define MS_MINUTE (60 * MS_SECOND)
+#define MS_HOUR   (60 * MS_MINUTE)
+#define MS_DAY    (24 * MS_HOUR)
+#define MS_WEEK   (7 * MS_DAY)
+
 /* Text as a number, blanks around it apart: decimal, with or without fraction and exponent.
  * Infinite where it's larger than a double. */
 NODISCARD bool number_parse(const char *text, size_t n, double *out);

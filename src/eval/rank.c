@@ -17,15 +17,37 @@ bool rank_plan_parse(struct rank_plan *p, const char *metrics_text, const char *
     return p->n_k >= 0;
 }
 
+/* "recall_at_10", to be freed. */
+static char *member_name(const struct rank_plan *plan, int m, int j)
+{
+    return xasprintf("%s_at_%d", plan->metrics[m]->name, plan->k[j]);
+}
+
 void rank_write_json(const struct rank_plan *plan, const struct rank_means *means,
                      struct json_out *out)
 {
     for (int m = 0; m < plan->n_metrics; m++)
         for (int j = 0; j < plan->n_k; j++) {
-            AUTO_FREE char *name = xasprintf("%s_at_%d", plan->metrics[m]->name, plan->k[j]);
+            AUTO_FREE char *name = member_name(plan, m, j);
 
             json_put_real(out, name, means->value[m * plan->n_k + j]);
         }
+}
+
+bool rank_read_json(const struct rank_plan *plan, const struct json_t *from,
+                    struct rank_means *means)
+{
+    bool any = false;
+
+    for (int m = 0; m < plan->n_metrics; m++)
+        for (int j = 0; j < plan->n_k; j++) {
+            AUTO_FREE char *name = member_name(plan, m, j);
+            const struct json_t *value = json_get(from, name);
+
+            means->value[m * plan->n_k + j] = json_real_or(value, NAN);
+            any |= value != NULL;
+        }
+    return any;
 }
 
 /* ---- the evaluation ---- */
@@ -192,7 +214,7 @@ bool rank_evaluate(const struct model *m, const struct dataset *d, enum dataset_
             users[w.n++] = u;
     if (!w.n)
         return err_set(err, ERR_DATA, "no user has a row in %s: there is nothing to compare with",
-                       held_out == DATASET_VAL ? "val" : "test");
+                       dataset_parts[held_out]);
     w.users = users;
     w.values = values = xcalloc((size_t)w.n * (size_t)w.n_values, sizeof *values);
     rank_all(&w);

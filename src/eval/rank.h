@@ -47,8 +47,11 @@ NODISCARD bool rank_evaluate(const struct model *m, const struct dataset *d,
                              enum dataset_part held_out, const struct rank_plan *plan,
                              struct rank_result *out, struct err *err);
 
-/* The means as members "recall_at_10" of the object that is open. */
+/* The means as members "recall_at_10" of the object that is open, and back from such an object;
+ * false where it has none of them. */
 void rank_write_json(const struct rank_plan *plan, const struct rank_means *means,
                      struct json_out *out);
+bool rank_read_json(const struct rank_plan *plan, const struct json_t *from,
+                    struct rank_means *means);
 
 #endif

@@ -76,6 +76,17 @@ struct model *model_clone(struct model *m)
     return copy;
 }
 
+char *model_options_json(const struct model *m)
+{
+    struct opt_group g = {"", m->ops->options, m->ops->defaults, m->options, m->ops->options_size};
+    AUTO(json_out) j = {0};
+
+    json_open(&j, NULL, '{');
+    opt_write_json(&g, &j);
+    json_close(&j, '}');
+    return xstrdup(buf_str(&j.buf));
+}
+
 /* A float is finite unless all bits of its exponent are set. */
 static bool all_finite(const float *x, int64_t n)
 {

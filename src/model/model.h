@@ -110,6 +110,9 @@ void model_copy(struct model *to, struct model *from);
 /* A model of its own with the same state. */
 struct model *model_clone(struct model *m);
 
+/* Its options as a JSON object, to be freed. */
+char *model_options_json(const struct model *m);
+
 /* Whether all numbers of all tensors are finite; else *bad names a tensor with one that isn't. */
 bool model_finite(struct model *m, const char **bad);
 

@@ -8,17 +8,6 @@ enum { HEADER_MAX = 100 << 20, ALIGN = 64 };
 
 /* ---- saving ---- */
 
-static char *options_json(const struct model *m)
-{
-    struct opt_group g = {"", m->ops->options, m->ops->defaults, m->options, m->ops->options_size};
-    AUTO(json_out) j = {0};
-
-    json_open(&j, NULL, '{');
-    opt_write_json(&g, &j);
-    json_close(&j, '}');
-    return xstrdup(buf_str(&j.buf));
-}
-
 static void put_number(struct json_out *j, const char *key, uint64_t n)
 {
     char text[24];
@@ -30,7 +19,7 @@ static void put_number(struct json_out *j, const char *key, uint64_t n)
 static void put_metadata(const struct model *m, const char *key, const char *text,
                          struct json_out *j)
 {
-    AUTO_FREE char *options = options_json(m);
+    AUTO_FREE char *options = model_options_json(m);
 
     json_open(j, "__metadata__", '{');
     json_put_str(j, "model", m->ops->name);

@@ -84,7 +84,6 @@ static void prune(const char *dir)
     int epoch = INT32_MAX;
 
     remove_stale(dir);
-
     for (int i = 0; i < KEPT && epoch > 0; i++)
         epoch = newest_before(dir, epoch);
     while (epoch > 0 && (epoch = newest_before(dir, epoch)) > 0)
@@ -93,37 +92,21 @@ static void prune(const char *dir)
 
 /* ---- saving ---- */
 
-static void put_epoch(const struct loop_result *r, const struct loop_epoch *e, struct json_out *j)
-{
-    json_open(j, NULL, '{');
-    json_put_real(j, "loss", e->loss);
-    json_put_real(j, "seconds", e->seconds);
-    json_put_real(j, "samples_per_s", e->samples_per_s);
-    if (e->has_val) {
-        json_put_int(j, "val_users", e->val.known.n_users);
-        json_open(j, "val", '[');
-        for (int v = 0; v < r->metrics.n_metrics * r->metrics.n_k; v++)
-            json_put_real(j, NULL, e->val.known.value[v]);
-        json_close(j, ']');
-    }
-    json_close(j, '}');
-}
-
 static void put_training(const struct loop_plan *plan, const struct loop_result *r,
                          struct json_out *j)
 {
+    int n_users = 0; /* of a look at val: the same each time */
+
+    for (int e = 0; e < r->n_epochs; e++)
+        n_users = MAX(n_users, r->epochs[e].val.known.n_users);
     json_open(j, NULL, '{');
     json_put_int(j, "planned_epochs", plan->epochs);
-    json_put_int(j, "partitions", r->partitions);
     json_put_int(j, "eval_every", plan->eval_every);
     json_put_int(j, "early_stop", plan->early_stop);
-    json_put_int(j, "best_epoch", r->best.epoch);
     json_put_real(j, "best_value", r->best.value);
     json_put_int(j, "looks_since", r->best.looks_since);
-    json_open(j, "epochs", '[');
-    for (int e = 0; e < r->n_epochs; e++)
-        put_epoch(r, &r->epochs[e], j);
-    json_close(j, ']');
+    json_put_int(j, "val_users", n_users);
+    loop_write_json(r, j);
     json_close(j, '}');
 }
 
@@ -144,31 +127,26 @@ bool checkpoint_save(const struct loop_plan *plan, struct model *m, const struct
 
 /* ---- going on ---- */
 
-static bool get_epoch(struct loop_result *r, const struct json_t *from, struct loop_epoch *e)
+static void get_epoch(const struct loop_result *r, const struct json_t *from, int32_t n_users,
+                      struct loop_epoch *e)
 {
-    const struct json_t *val = json_get(from, "val");
-    int n = r->metrics.n_metrics * r->metrics.n_k;
-
     *e = (struct loop_epoch){.loss = json_real_or(json_get(from, "loss"), NAN),
                              .seconds = json_real_or(json_get(from, "seconds"), 0),
-                             .samples_per_s = json_real_or(json_get(from, "samples_per_s"), 0),
-                             .has_val = val != NULL};
-    e->val.known.n_users = (int32_t)json_int_or(json_get(from, "val_users"), 0);
-    for (int v = 0; val && v < n; v++)
-        e->val.known.value[v] = json_real_or(json_at(val, v), NAN);
-    return !val || json_size(val) == n;
+                             .samples_per_s = json_real_or(json_get(from, "samples_per_s"), 0)};
+    e->has_val = rank_read_json(&r->metrics, from, &e->val.known);
+    e->val.known.n_users = e->has_val ? n_users : 0;
 }
 
 static bool get_training(const struct json_t *from, int epoch, struct loop_result *r,
                          struct err *err)
 {
     const struct json_t *epochs = json_get(from, "epochs");
+    int32_t n_users = (int32_t)json_int_or(json_get(from, "val_users"), 0);
 
     if (json_size(epochs) != epoch)
         return err_set(err, ERR_DATA, "it tells of %d epochs, not %d", json_size(epochs), epoch);
     for (int e = 0; e < epoch; e++) {
-        if (!get_epoch(r, json_at(epochs, e), &r->epochs[e]))
-            return err_set(err, ERR_DATA, "epoch %d has other metrics", e + 1);
+        get_epoch(r, json_at(epochs, e), n_users, &r->epochs[e]);
         r->epochs_s += r->epochs[e].seconds;
     }
     r->best.epoch = (int)json_int_or(json_get(from, "best_epoch"), 0);
@@ -178,22 +156,12 @@ static bool get_training(const struct json_t *from, int epoch, struct loop_resul
     return true;
 }
 
-static void put_options(const struct model *m, struct json_out *j)
-{
-    struct opt_group g = {"", m->ops->options, m->ops->defaults, m->options, m->ops->options_size};
-
-    json_open(j, NULL, '{');
-    opt_write_json(&g, j);
-}
-
 static bool same_options(const struct model *a, const struct model *b)
 {
-    AUTO(json_out) x = {0};
-    AUTO(json_out) y = {0};
+    AUTO_FREE char *x = model_options_json(a);
+    AUTO_FREE char *y = model_options_json(b);
 
-    put_options(a, &x);
-    put_options(b, &y);
-    return !strcmp(buf_str(&x.buf), buf_str(&y.buf));
+    return !strcmp(x, y);
 }
 
 /* What the course of training depends on must be what it was. */
@@ -220,7 +188,7 @@ static bool check_same_run(const struct loop_plan *plan, const struct model *m,
         if (numbers[i].is != numbers[i].was)
             return err_set(err, ERR_USAGE, "--resume: the checkpoint is of %s %lld, not %lld",
                            numbers[i].option, (long long)numbers[i].was, (long long)numbers[i].is);
-    if (m->ops->options_size && !same_options(m, was))
+    if (!same_options(m, was))
         return err_set(err, ERR_USAGE, "--resume: the checkpoint is of other options of --model %s",
                        m->ops->name);
     return true;
