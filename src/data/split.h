@@ -1,8 +1,9 @@
 /* split.h - which rows train, which are held out, and the table of the ways to choose.
  *
- * To add a split: src/data/sql/split_NAME.sql, and a row in split.c. It has then --split NAME, and
- * the tests that each split must pass: every row in one part, and no user's training row later than
- * the user's held-out ones. */
+ * To add a split: src/data/sql/split_NAME.sql, its name in meson.build's list and in SPLIT_NAMES,
+ * and a row in split.c, before "given". It has then --split NAME, and the tests that each split
+ * must pass: every row in one part, and no user's training row later than the user's held-out ones.
+ */
 #ifndef KINDRED_SPLIT_H
 #define KINDRED_SPLIT_H
 
