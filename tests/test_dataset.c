@@ -107,7 +107,7 @@ static void rows_are_in_order_of_time_and_of_the_input(void **)
     const int32_t *row;
     int32_t n;
 
-    assert_ok(dataset_open(&d, folder, 7, &err), err);
+    assert_ok(dataset_open(&d, folder, 7 | DATASET_TIMES, &err), err);
     assert_int_equal(d.n_users, 3);
     assert_int_equal(d.n_items, 5);
     row = interactions_row(&d.part[DATASET_TRAIN], 1, &n);

@@ -81,57 +81,183 @@ static void scores_have_the_same_bits_however_they_are_cut(void **)
         }
 }
 
-static void dot_follows_the_formula(void **)
+static void best_of_finds_the_largest_product(void **)
 {
-    static float a[DIM_MAX], b[DIM_MAX];
-
-    fill(a, DIM_MAX, 1);
-    fill(b, DIM_MAX, 2);
-    for (const struct kern *const *k = kern_all(); *k; k++)
-        for (int d = 0; d < ARRAY_LEN(dims); d++)
-            near("dot", (*k)->isa, dims[d], (*k)->dot(a, b, dims[d]), plain_dot(a, b, dims[d]));
-}
-
-static void bpr_step_follows_the_formula(void **)
-{
-    static float u[DIM_MAX], i[DIM_MAX], j[DIM_MAX], u0[DIM_MAX], i0[DIM_MAX], j0[DIM_MAX];
-    const float lr = 0.1f;
-    const struct kern_l2 l2 = {0.02f, 0.05f, 0.4f};
+    static float q[DIM_MAX], rows[ITEMS * DIM_MAX];
+    static const int32_t ids[] = {3, -1, 30, 7, 30, 12, 36, 0}, none[] = {-1, -1};
 
     for (const struct kern *const *k = kern_all(); *k; k++)
         for (int d = 0; d < ARRAY_LEN(dims); d++) {
-            int dim = dims[d];
-            double x, g;
+            int dim = dims[d], want = 0;
 
-            fill(u, dim, 1);
-            fill(i, dim, 2);
-            fill(j, dim, 3);
-            memcpy(u0, u, sizeof u);
-            memcpy(i0, i, sizeof i);
-            memcpy(j0, j, sizeof j);
-            x = plain_dot(u0, i0, dim) - plain_dot(u0, j0, dim);
-            g = (double)lr / (1 + exp(x));
-            near("x", (*k)->isa, dim, (*k)->bpr_step(u, i, j, dim, lr, l2), x);
-            for (int c = 0; c < dim; c++) {
-                double uc = u0[c], ic = i0[c], jc = j0[c];
+            fill(q, dim, 1);
+            fill(rows, ITEMS * dim, 2);
+            for (int c = 1; c < ARRAY_LEN(ids); c++)
+                if (ids[c] >= 0 && plain_dot(q, rows + ids[c] * dim, dim) >
+                                       plain_dot(q, rows + ids[want] * dim, dim))
+                    want = c;
+            assert_int_equal((*k)->best_of(q, rows, ids, ARRAY_LEN(ids), dim), want);
+            assert_int_equal((*k)->best_of(q, rows, none, 2, dim), -1);
+            memcpy(rows + 12 * dim, q, (size_t)dim * sizeof *q); /* then no other comes near */
+            for (int c = 0; c < dim; c++)
+                rows[12 * dim + c] *= 100;
+            assert_int_equal((*k)->best_of(q, rows, ids, ARRAY_LEN(ids), dim), 5);
+        }
+}
 
-                near("user", (*k)->isa, dim, u[c], (1 - lr * l2.u) * uc + g * (ic - jc));
-                near("positive", (*k)->isa, dim, i[c], (1 - lr * l2.i) * ic + g * uc);
-                near("negative", (*k)->isa, dim, j[c], (1 - lr * l2.j) * jc - g * uc);
+enum { TRIPLES = 45 };
+
+/* Three rows of doubles for the steps in plain arithmetic. */
+struct plain {
+    double users[TRIPLES][DIM_MAX], items[2 * TRIPLES][DIM_MAX];
+};
+
+static double plain_margin(const struct plain *p, int k, int dim)
+{
+    double x = 0;
+
+    for (int c = 0; c < dim; c++)
+        x += p->users[k][c] * (p->items[k][c] - p->items[TRIPLES + k][c]);
+    return x;
+}
+
+static void plain_step(struct plain *p, int k, int dim, double lr, struct kern_l2 l2)
+{
+    double g = lr / (1 + exp(plain_margin(p, k, dim)));
+
+    for (int c = 0; c < dim; c++) {
+        double u = p->users[k][c], i = p->items[k][c], j = p->items[TRIPLES + k][c];
+
+        p->users[k][c] = (1 - lr * (double)l2.u) * u + g * (i - j);
+        p->items[k][c] = (1 - lr * (double)l2.i) * i + g * u;
+        p->items[TRIPLES + k][c] = (1 - lr * (double)l2.j) * j - g * u;
+    }
+}
+
+/* Each triple has rows of its own, so that no order of steps makes a difference. */
+static void bpr_steps_follow_the_formula(void **)
+{
+    static float users[TRIPLES * DIM_MAX], items[2 * TRIPLES * DIM_MAX];
+    static struct plain p;
+    const float lr = 0.1f;
+    const struct kern_l2 l2 = {0.02f, 0.05f, 0.4f};
+    int32_t own[TRIPLES], other[TRIPLES];
+    float margins[TRIPLES + KERN_GROUP];
+
+    for (int k = 0; k < TRIPLES; k++)
+        other[k] = TRIPLES + (own[k] = k);
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int d = 0; d < ARRAY_LEN(dims); d++) {
+            int dim = dims[d], n = TRIPLES - d; /* groups that are whole, and that aren't */
+
+            fill(users, n * dim, 1);
+            fill(items, 2 * TRIPLES * dim, 2);
+            for (int t = 0; t < 2 * TRIPLES; t++)
+                for (int c = 0; c < dim; c++) {
+                    p.items[t][c] = items[t * dim + c];
+                    if (t < TRIPLES)
+                        p.users[t][c] = users[t * dim + c];
+                }
+            (*k)->bpr_steps(&(struct kern_triples){own, own, other, n, users, items, dim}, lr, l2,
+                            margins);
+            for (int t = 0; t < n; t++) {
+                near("margin", (*k)->isa, dim, margins[t], plain_margin(&p, t, dim));
+                plain_step(&p, t, dim, lr, l2);
+                for (int c = 0; c < dim; c++) {
+                    near("user", (*k)->isa, dim, users[t * dim + c], p.users[t][c]);
+                    near("positive", (*k)->isa, dim, items[t * dim + c], p.items[t][c]);
+                    near("negative", (*k)->isa, dim, items[(TRIPLES + t) * dim + c],
+                         p.items[TRIPLES + t][c]);
+                }
             }
         }
 }
 
-static void bpr_step_stays_finite_for_scores_far_apart(void **)
+/* All triples share their rows: each step must start from what the one before has left. With a
+ * margin that hardly moves, the sum of the steps is that of one, times their number. */
+static void bpr_steps_lose_no_step_on_a_shared_row(void **)
 {
+    static const int32_t zero[TRIPLES];
+    int32_t one[TRIPLES];
+    float margins[TRIPLES + KERN_GROUP];
+
+    for (int k = 0; k < TRIPLES; k++)
+        one[k] = 1;
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int n = 1; n <= TRIPLES; n++) {
+            float user = 1, items[2] = {0.5f, -0.5f};
+            const float lr = 1e-4f, slope = lr / (1 + expf(1));
+            const struct kern_l2 none = {0};
+
+            (*k)->bpr_steps(&(struct kern_triples){zero, zero, one, n, &user, items, 1}, lr, none,
+                            margins);
+            assert_true(fabsf(items[0] - 0.5f - (float)n * slope) < 0.01f * (float)n * slope);
+            assert_true(fabsf(items[1] + 0.5f + (float)n * slope) < 0.01f * (float)n * slope);
+            assert_true(fabsf(user - 1 - (float)n * slope) < 0.01f * (float)n * slope);
+        }
+}
+
+static void bpr_steps_stay_finite_for_scores_far_apart(void **)
+{
+    static const int32_t zero[] = {0}, one[] = {1};
+    float margins[KERN_GROUP];
+
     for (const struct kern *const *k = kern_all(); *k; k++)
         for (int sign = -1; sign <= 1; sign += 2) {
             const struct kern_l2 l2 = {0.01f, 0.01f, 0.01f};
-            float u = 100, i = (float)sign * 100, j = 0;
+            float user = 100, items[] = {(float)sign * 100, 0};
 
-            near("x", (*k)->isa, 1, (*k)->bpr_step(&u, &i, &j, 1, 0.1f, l2), sign * 1e4);
-            assert_true(isfinite(u) && isfinite(i) && isfinite(j));
+            (*k)->bpr_steps(&(struct kern_triples){zero, zero, one, 1, &user, items, 1}, 0.1f, l2,
+                            margins);
+            near("margin", (*k)->isa, 1, margins[0], sign * 1e4);
+            assert_true(isfinite(user) && isfinite(items[0]) && isfinite(items[1]));
         }
+}
+
+/* A look that says no must be right; one that always says yes would be no use. */
+static void may_have_never_denies_what_is_there(void **)
+{
+    enum { N = 600 };
+    static int32_t owners[N], ids[N], others[N];
+    static bool maybe[N];
+
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int n = 0; n < N; n += 1 + n / 8) {
+            struct rng r;
+            int denied = 0;
+
+            rng_init(&r, (uint64_t)n);
+            for (int c = 0; c < n; c++) {
+                owners[c] = c ? owners[c - 1] + (rng_below(&r, 3) == 0) : 0;
+                ids[c] = (int32_t)rng_below(&r, 40);
+                others[c] = (int32_t)rng_below(&r, 40);
+            }
+            (*k)->may_have(owners, ids, others, n, maybe);
+            for (int c = 0; c < n; c++) {
+                bool has = false;
+
+                for (int o = 0; o < n; o++)
+                    has |= owners[o] == owners[c] && ids[o] == others[c];
+                assert_true(maybe[c] || !has);
+                denied += !maybe[c];
+            }
+            assert_true(n < 100 || denied > n / 2);
+        }
+}
+
+static void holds_looks_at_all(void **)
+{
+    static const int32_t ids[] = {4, 9, 2, 7, 7, 1, 30, 12, 5, 6, 11};
+
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int n = 0; n <= ARRAY_LEN(ids); n++)
+            for (int c = 0; c < ARRAY_LEN(ids); c++) {
+                bool want = false;
+
+                for (int o = 0; o < n; o++)
+                    want |= ids[o] == ids[c];
+                assert_int_equal((*k)->holds(ids, n, ids[c]), want);
+            }
 }
 
 static void any_above_is_strict(void **)
@@ -159,9 +285,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scores_are_dot_products),
         cmocka_unit_test(scores_have_the_same_bits_however_they_are_cut),
-        cmocka_unit_test(dot_follows_the_formula),
-        cmocka_unit_test(bpr_step_follows_the_formula),
-        cmocka_unit_test(bpr_step_stays_finite_for_scores_far_apart),
+        cmocka_unit_test(best_of_finds_the_largest_product),
+        cmocka_unit_test(bpr_steps_follow_the_formula),
+        cmocka_unit_test(bpr_steps_lose_no_step_on_a_shared_row),
+        cmocka_unit_test(bpr_steps_stay_finite_for_scores_far_apart),
+        cmocka_unit_test(may_have_never_denies_what_is_there),
+        cmocka_unit_test(holds_looks_at_all),
         cmocka_unit_test(any_above_is_strict),
     };
 

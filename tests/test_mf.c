@@ -166,12 +166,6 @@ static const int32_t drawn_users[] = {0, 0, 0, 1, 2, 2}, drawn_items[] = {0, 1, 
 static const int32_t drawn_when[] = {0, 30, 39, 100, 100, 50};
 static const struct candidate six[] = {{0, 0}, {1, 10}, {2, 20}, {3, 30}, {4, 40}, {5, 50}};
 
-static int32_t next_negative(struct sampler *s)
-{
-    sampler_advance(s);
-    return sampler_draw(s);
-}
-
 /* How much of the draws of item i is kept for positive k. */
 static double share(int k, int i, double future)
 {
@@ -181,19 +175,23 @@ static double share(int k, int i, double future)
     return six[i].since <= drawn_when[k] ? 1 : future;
 }
 
-static void check_draws(double future)
+/* The draws by one, or all at once (which tries once more). */
+static void check_draws(double future, bool at_once)
 {
     int drawn[6][7] = {0}; /* positive, item; the last column: none */
 
     for (uint64_t key = 0; key < DRAWS; key++) {
         const struct cell c = {drawn_users, drawn_items, drawn_when, 6, six, 6, key};
         struct sampler s;
+        int32_t j[6];
 
         sampler_init(&s, &c, future);
+        if (at_once)
+            sampler_fill(&s, 0, 6, j);
         for (int k = 0; k < 6; k++) {
-            int32_t j = next_negative(&s);
-
-            drawn[k][j == SAMPLER_NONE ? 6 : j]++;
+            if (!at_once)
+                j[k] = sampler_draw(&s, k);
+            drawn[k][j[k] == SAMPLER_NONE ? 6 : j[k]]++;
         }
     }
     for (int k = 0; k < 6; k++) {
@@ -201,7 +199,8 @@ static void check_draws(double future)
 
         for (int i = 0; i < 6; i++)
             all += share(k, i, future);
-        none = pow(1 - all / 6, SAMPLER_TRIES); /* a draw is kept with a chance of all / 6 */
+        none =
+            pow(1 - all / 6, SAMPLER_TRIES + at_once); /* a draw is kept with a chance of all / 6 */
         for (int i = 0; i <= 6; i++) {
             double want = DRAWS * (i == 6    ? none
                                    : all > 0 ? (1 - none) * share(k, i, future) / all
@@ -216,9 +215,44 @@ static void check_draws(double future)
 
 static void negatives_are_never_the_users_own_and_seldom_of_the_future(void **)
 {
-    check_draws(0);
-    check_draws(0.25);
-    check_draws(1);
+    for (int at_once = 0; at_once < 2; at_once++) {
+        check_draws(0, at_once);
+        check_draws(0.25, at_once);
+        check_draws(1, at_once);
+    }
+}
+
+/* Enough of them that most are looked at in vectors. */
+static void no_negative_of_many_is_the_users_own_or_too_new(void **)
+{
+    enum { N = SAMPLER_CHUNK, POOL = 40 };
+    static int32_t users[N], items[N], when[N];
+    static struct candidate pool[POOL];
+    struct cell c = {users, items, when, N, pool, POOL, 7};
+    int32_t j[N];
+    struct sampler s;
+    struct rng r;
+    int none = 0;
+
+    rng_init(&r, 3);
+    for (int i = 0; i < POOL; i++)
+        pool[i] = (struct candidate){i, (int32_t)rng_below(&r, 100)};
+    for (int k = 0; k < N; k++) {
+        users[k] = k ? users[k - 1] + (rng_below(&r, 4) == 0) : 0;
+        items[k] = (int32_t)rng_below(&r, POOL);
+        when[k] = (int32_t)rng_below(&r, 100);
+    }
+    sampler_init(&s, &c, 0);
+    sampler_fill(&s, 0, N, j);
+    for (int k = 0; k < N; k++) {
+        none += j[k] == SAMPLER_NONE;
+        if (j[k] == SAMPLER_NONE)
+            continue;
+        assert_true(pool[j[k]].since <= when[k]);
+        for (int o = 0; o < N; o++)
+            assert_false(users[o] == users[k] && items[o] == j[k]);
+    }
+    assert_true(none < N / 10);
 }
 
 static void a_user_who_has_all_gets_no_negative_and_no_step(void **)
@@ -231,8 +265,8 @@ static void a_user_who_has_all_gets_no_negative_and_no_step(void **)
     struct sampler s;
 
     sampler_init(&s, &c, 1);
-    assert_int_equal(next_negative(&s), SAMPLER_NONE);
-    assert_int_equal(next_negative(&s), SAMPLER_NONE);
+    assert_int_equal(sampler_draw(&s, 0), SAMPLER_NONE);
+    assert_int_equal(sampler_draw(&s, 1), SAMPLER_NONE);
     read_state(m, before);
     m->ops->learn(m, &c, 0, &seen);
     read_state(m, after);
@@ -289,6 +323,7 @@ int main(void)
         cmocka_unit_test(a_cell_changes_its_own_rows_alone),
         cmocka_unit_test(users_without_train_rows_are_zero_and_not_served),
         cmocka_unit_test(negatives_are_never_the_users_own_and_seldom_of_the_future),
+        cmocka_unit_test(no_negative_of_many_is_the_users_own_or_too_new),
         cmocka_unit_test(a_user_who_has_all_gets_no_negative_and_no_step),
         cmocka_unit_test(the_hardest_of_the_negatives_is_learned_from),
     };

@@ -140,6 +140,7 @@ static bool train(const struct train_opts *o, const struct opt_set *opts,
                              .checkpoint_every = o->checkpoint_every,
                              .checkpoint_dir = checkpoints,
                              .resume = o->resume};
+    unsigned parts = 1u << DATASET_TRAIN | 1u << DATASET_VAL;
     AUTO(loop_result) r = {0};
     AUTO(dataset) d = {0};
     struct model *m;
@@ -147,8 +148,9 @@ static bool train(const struct train_opts *o, const struct opt_set *opts,
 
     if (o->early_stop && !o->eval_every)
         return err_set(err, ERR_USAGE, "--early-stop needs --eval-every N: looks to judge by");
-    if (!check_writable(o->output_dir, err) ||
-        !dataset_open(&d, o->data_dir, 1u << DATASET_TRAIN | 1u << DATASET_VAL, err))
+    if (ops->dated && ops->dated(model_options))
+        parts |= DATASET_TIMES;
+    if (!check_writable(o->output_dir, err) || !dataset_open(&d, o->data_dir, parts, err))
         return false;
     m = model_new(ops, d.n_users, d.n_items, d.digest, model_options, (uint64_t)o->seed);
     ok = loop_train(m, &d, &plan, &r, err) && write_outputs(o, opts, m, &r, err);

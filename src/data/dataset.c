@@ -110,7 +110,7 @@ static bool check_row(const struct dataset *d, int32_t user, int32_t item, const
 /* Rows by their place in the file; offsets[u + 1] counts those of user u. Without times the file
  * has each row's place among the user's, which says nothing about other users' rows. */
 static bool fill(const struct dataset *d, struct interactions *x, struct duck *duck,
-                 const char *path, bool has_times, struct err *err)
+                 const char *path, struct err *err)
 {
     AUTO(duck_rows) rows = {0};
 
@@ -127,7 +127,8 @@ static bool fill(const struct dataset *d, struct interactions *x, struct duck *d
             if (!check_row(d, user[i], item[i], path, err))
                 return false;
             x->items[at[i]] = item[i];
-            x->times[at[i]] = has_times ? time[i] : 0;
+            if (x->times)
+                x->times[at[i]] = time[i];
             x->offsets[user[i] + 1]++;
         }
     }
@@ -137,15 +138,16 @@ static bool fill(const struct dataset *d, struct interactions *x, struct duck *d
 }
 
 static bool read_part(struct dataset *d, struct interactions *x, struct duck *duck,
-                      const char *path, bool has_times, struct err *err)
+                      const char *path, bool timed, struct err *err)
 {
     if (!duck_set_text(duck, "file", path, err) ||
         !duck_row(duck, "SELECT count(*) FROM read_parquet(getvariable('file'))", &x->n, 1, err))
         return false;
     x->offsets = xcalloc((size_t)d->n_users + 1, sizeof *x->offsets);
     x->items = xaligned((size_t)x->n, sizeof *x->items);
-    x->times = xaligned((size_t)x->n, sizeof *x->times);
-    return fill(d, x, duck, path, has_times, err);
+    if (timed)
+        x->times = xaligned((size_t)x->n, sizeof *x->times);
+    return fill(d, x, duck, path, err);
 }
 
 bool dataset_open(struct dataset *d, const char *dir, unsigned parts, struct err *err)
@@ -154,14 +156,14 @@ bool dataset_open(struct dataset *d, const char *dir, unsigned parts, struct err
     AUTO(duck) duck = {0};
     const struct json_t *times;
     const char *digest;
-    bool has_times;
+    bool timed;
 
     *d = (struct dataset){0};
     if (!stats_read(&stats, dir, err) || !stats_count(&stats, dir, "num_users", &d->n_users, err) ||
         !stats_count(&stats, dir, "num_items", &d->n_items, err))
         return false;
     times = json_get(stats.doc.root, "has_times");
-    has_times = !times || json_truth(times);
+    timed = parts & DATASET_TIMES && (!times || json_truth(times));
     digest = json_text(json_get(stats.doc.root, "digest"));
     if (!digest || strlen(digest) + 1 != sizeof d->digest)
         return err_set(err, ERR_DATA, "'%s/stats.json' has no valid digest", dir);
@@ -174,7 +176,7 @@ bool dataset_open(struct dataset *d, const char *dir, unsigned parts, struct err
         if (!(parts & 1u << p))
             continue;
         path = checked_file(&stats, dir, p, err);
-        if (!path || !read_part(d, &d->part[p], &duck, path, has_times, err))
+        if (!path || !read_part(d, &d->part[p], &duck, path, timed, err))
             return false;
     }
     return true;

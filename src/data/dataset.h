@@ -10,7 +10,7 @@
 struct interactions {
     int64_t *offsets; /* (n_users + 1) */
     int32_t *items;   /* (n) */
-    int64_t *times;   /* (n) milliseconds since 1970; all 0 where the input had none */
+    int64_t *times;   /* (n) milliseconds since 1970; NULL: not asked for, or the input had none */
     int64_t n;
 };
 
@@ -28,8 +28,10 @@ struct dataset {
     struct interactions part[DATASET_PARTS]; /* those that were asked for; the others are zeroed */
 };
 
-/* Read the parts whose bits (1u << DATASET_TRAIN ...) are set in `parts`; no other part's file is
- * touched.
+enum { DATASET_TIMES = 1 << 8 }; /* a bit for dataset_open */
+
+/* Read the parts whose bits (1u << DATASET_TRAIN ...) are set in `parts`, with the rows' times if
+ * DATASET_TIMES is; no other part's file is touched.
  *
  * ERR_IO    a file of the folder is missing; the message says to run preprocess
  * ERR_DATA  a file isn't the one that stats.json speaks of, or an index is out of range */

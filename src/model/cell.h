@@ -23,7 +23,7 @@ enum { CELL_NEVER = INT32_MAX };
 struct cell {
     const int32_t *users; /* (n) ascending: a user's positives stand together */
     const int32_t *items; /* (n) all that these users have in the pool */
-    const int32_t *when;  /* (n) the positive's time */
+    const int32_t *when;  /* (n) the positive's time; NULL: unknown, no item is of the future */
     int64_t n;
     const struct candidate *pool; /* (n_pool) the items of the block */
     int32_t n_pool;
@@ -36,59 +36,27 @@ struct tally {
     int64_t n;
 };
 
-/* Draws a negative for one positive after the other. */
+/* Draws negatives for the cell's positives, in any order. */
 struct sampler {
     const struct cell *cell;
     uint64_t future; /* how likely an item of the future is kept, times 2^32 */
     struct rng rng;
-    int64_t next;       /* the positive after the present one */
-    int64_t begin, end; /* the positives of its user */
+    int64_t begin, end; /* the positives of the user that was drawn for last */
 };
 
-enum { SAMPLER_TRIES = 32, SAMPLER_NONE = -1 };
+enum { SAMPLER_TRIES = 32, SAMPLER_NONE = -1, SAMPLER_CHUNK = 512 };
 
 /* future: how likely a draw is kept whose item had no row in train yet when the positive was taken;
  * 0 is never, 1 makes all items equal. What a user couldn't take says little of the user's taste;
  * drawn all the same, it teaches the model that new items are disliked. */
-static inline void sampler_init(struct sampler *s, const struct cell *c, double future)
-{
-    *s = (struct sampler){.cell = c, .future = (uint64_t)(future * 0x1p32)};
-    rng_init(&s->rng, c->key);
-}
+void sampler_init(struct sampler *s, const struct cell *c, double future);
 
-/* Go to the next positive. */
-static inline void sampler_advance(struct sampler *s)
-{
-    const struct cell *c = s->cell;
-
-    if (s->next++ < s->end)
-        return;
-    s->begin = s->end;
-    while (s->end < c->n && c->users[s->end] == c->users[s->begin])
-        s->end++;
-}
-
-/* A negative for the present positive: an item of the pool that the user doesn't have.
+/* A negative for positive k: an item of the pool that the user doesn't have.
  * SAMPLER_NONE if SAMPLER_TRIES draws met none, so that a user who has (nearly) all of the pool, or
  * came before (nearly) all of it, costs no more than that. */
-static inline int32_t sampler_draw(struct sampler *s)
-{
-    const struct cell *c = s->cell;
-    int32_t when = c->when[s->next - 1];
+int32_t sampler_draw(struct sampler *s, int64_t k);
 
-    for (int try = 0; try < SAMPLER_TRIES; try++) {
-        uint64_t bits = rng_next(&s->rng); /* the upper half draws, the lower half keeps */
-        struct candidate j = c->pool[(bits >> 32) * (uint64_t)c->n_pool >> 32];
-        bool has = false;
-
-        if (j.since > when && (uint32_t)bits >= s->future)
-            continue;
-        for (int64_t k = s->begin; k < s->end; k++)
-            has |= c->items[k] == j.item;
-        if (!has)
-            return j.item;
-    }
-    return SAMPLER_NONE;
-}
+/* The same for the positives first .. first + n - 1, n <= SAMPLER_CHUNK, at once. */
+void sampler_fill(struct sampler *s, int64_t first, int n, int32_t *out);
 
 #endif

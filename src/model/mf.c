@@ -26,7 +26,7 @@
     X(S, int, hardest_of, 1, 1, HARDEST_MAX, "N",                                                  \
       "draw N negatives and learn from the one that the user would like best")
 
-enum { AHEAD = 8, RING = 16, HARDEST_MAX = 64, LOSS_EVERY = 16, QUERIES = 16 };
+enum { HARDEST_MAX = 64, HARDEST_CHUNK = 16, LOSS_EVERY = 16, QUERIES = 16 };
 
 OPT_DEFINE(mf_opts, MF_OPTIONS);
 
@@ -97,10 +97,9 @@ static float bpr_loss(float x)
     return x > 0 ? log1pf(expf(-x)) : log1pf(expf(x)) - x;
 }
 
-static void prefetch_row(const float *row, int dim)
+static bool mf_dated(const void *options)
 {
-    for (int k = 0; k < dim; k += 16)
-        __builtin_prefetch(row + k, 1);
+    return ((const struct mf_opts *)options)->future_negatives < 1;
 }
 
 static struct kern_l2 l2_of(const struct mf_opts *o)
@@ -109,80 +108,76 @@ static struct kern_l2 l2_of(const struct mf_opts *o)
                             (float)(o->reg * o->reg_negative)};
 }
 
-/* What is drawn for the positives to come: (RING) times the candidates for one's negative. */
-struct ring {
-    int32_t candidates[RING][HARDEST_MAX];
-    int n; /* candidates each */
-};
-
-/* Draw for the next positive, whose place in the cell is k, and ask for the rows. */
-static void draw(struct ring *r, struct sampler *s, const struct mf *mf, int64_t k, int dim)
+/* For each positive first .. first + n - 1 the one of `hardest_of` negatives that its user would
+ * like best. Source: Zhang et al., "Optimizing Top-N Collaborative Filtering via Dynamic Negative
+ * Item Sampling", SIGIR 2013. */
+static void fill_hardest(struct sampler *s, const struct mf *mf, int64_t first, int n, int32_t *out)
 {
-    sampler_advance(s);
-    prefetch_row(mf->items + (int64_t)s->cell->items[k] * dim, dim);
-    for (int n = 0; n < r->n; n++) {
-        int32_t j = sampler_draw(s);
+    const struct mf_opts *o = opts_of(&mf->base);
+    int32_t drawn[HARDEST_MAX];
 
-        r->candidates[k % RING][n] = j;
-        if (j != SAMPLER_NONE)
-            prefetch_row(mf->items + (int64_t)j * dim, dim);
+    for (int k = 0; k < n; k++) {
+        const float *user = mf->users + (int64_t)s->cell->users[first + k] * o->embedding_dim;
+        int best;
+
+        for (int c = 0; c < o->hardest_of; c++)
+            drawn[c] = sampler_draw(s, first + k);
+        best = kern_best()->best_of(user, mf->items, drawn, o->hardest_of, o->embedding_dim);
+        out[k] = best < 0 ? SAMPLER_NONE : drawn[best];
     }
 }
 
-/* The candidate that the user scores highest, of equals the first; SAMPLER_NONE where there is
- * none. Source: Zhang et al., "Optimizing Top-N Collaborative Filtering via Dynamic Negative Item
- * Sampling", SIGIR 2013. */
-static int32_t hardest(const struct ring *r, const struct kern *kern, const struct mf *mf,
-                       int32_t user, int64_t k, int dim)
+/* Every LOSS_EVERY-th margin alone: the logarithm costs as much as a fifth of a step. */
+static void add_loss(const float *margins, int64_t n, struct tally *loss)
 {
-    const int32_t *candidates = r->candidates[k % RING];
-    int32_t best = candidates[0];
-    float most = -INFINITY;
-
-    for (int n = 0; r->n > 1 && n < r->n; n++) {
-        float score;
-
-        if (candidates[n] == SAMPLER_NONE)
-            continue;
-        score = kern->dot(mf->users + (int64_t)user * dim, mf->items + (int64_t)candidates[n] * dim,
-                          dim);
-        if (score > most) {
-            most = score;
-            best = candidates[n];
-        }
+    for (int64_t k = 0; k < n; k += LOSS_EVERY) {
+        loss->sum += (double)bpr_loss(margins[k]);
+        loss->n++;
     }
-    return best;
 }
 
-/* Negatives are drawn AHEAD steps early, so that the rows are on their way when their turn comes.
- * The loss is taken at every LOSS_EVERY-th step: the logarithm costs as much as a fifth of one. */
+/* Steps for the triples, of which those without a negative are passed over. */
+static void step(const struct mf *mf, const struct kern_triples *all, float lr, struct tally *loss)
+{
+    float margins[SAMPLER_CHUNK];
+    struct kern_triples t = *all;
+
+    for (int64_t k = 0, end; k < all->n; k = end + 1) {
+        for (end = k; end < all->n && all->others[end] != SAMPLER_NONE;)
+            end++;
+        t.users = all->users + k;
+        t.taken = all->taken + k;
+        t.others = all->others + k;
+        t.n = end - k;
+        kern_best()->bpr_steps(&t, lr, l2_of(opts_of(&mf->base)), margins);
+        add_loss(margins, t.n, loss);
+    }
+}
+
 static void mf_learn(struct model *m, const struct cell *c, double progress, struct tally *loss)
 {
-    const struct kern *kern = kern_best();
     struct mf *mf = mf_of(m);
-    int64_t dim = opts_of(m)->embedding_dim;
-    float lr = (float)mf_rate(m, progress), x;
-    struct kern_l2 l2 = l2_of(opts_of(m));
-    struct ring ring = {.n = opts_of(m)->hardest_of};
+    bool hardest = opts_of(m)->hardest_of > 1;
+    int chunk = hardest ? HARDEST_CHUNK : SAMPLER_CHUNK;
+    int32_t negatives[SAMPLER_CHUNK];
     struct sampler s;
 
     sampler_init(&s, c, opts_of(m)->future_negatives);
-    for (int64_t k = -AHEAD; k < c->n; k++) {
-        int32_t j;
+    for (int64_t k = 0; k < c->n; k += chunk) {
+        int n = (int)MIN(chunk, c->n - k);
+        struct kern_triples t = {c->users + k,
+                                 c->items + k,
+                                 negatives,
+                                 n,
+                                 mf->users,
+                                 mf->items,
+                                 opts_of(m)->embedding_dim};
 
-        if (k + AHEAD < c->n)
-            draw(&ring, &s, mf, k + AHEAD, (int)dim);
-        if (k < 0)
-            continue;
-        j = hardest(&ring, kern, mf, c->users[k], k, (int)dim);
-        if (j == SAMPLER_NONE)
-            continue;
-        x = kern->bpr_step(mf->users + c->users[k] * dim, mf->items + c->items[k] * dim,
-                           mf->items + j * dim, (int)dim, lr, l2);
-        if (k % LOSS_EVERY == 0) {
-            loss->sum += (double)bpr_loss(x);
-            loss->n++;
-        }
+        if (hardest)
+            fill_hardest(&s, mf, k, n, negatives);
+        else
+            sampler_fill(&s, k, n, negatives);
+        step(mf, &t, (float)mf_rate(m, progress), loss);
     }
 }
 
@@ -232,6 +227,7 @@ const struct model_ops model_mf = {
     .tensors = mf_tensors,
     .adopt = mf_adopt,
     .init = mf_init,
+    .dated = mf_dated,
     .learn = mf_learn,
     .rate = mf_rate,
     .serves = mf_serves,

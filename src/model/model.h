@@ -71,6 +71,9 @@ struct model_ops {
     void (*fit)(struct model *m, const struct interactions *train);
     void (*init)(struct model *m, const struct interactions *train);
 
+    /* Whether learn(), with these options, asks when the positives were taken; NULL: never. */
+    bool (*dated)(const void *options);
+
     /* One pass over the cell's positives; adds to `loss` what it saw of the loss a positive.
      * progress: the part of the training that is done, 0 at its start, 1 in the last epoch. Called
      * from many threads at once, for cells that share neither users nor items; allocates

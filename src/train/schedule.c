@@ -49,8 +49,11 @@ static void rank_items(struct schedule *s)
         s->by_popularity[place[count[i]]++] = i;
 }
 
+/* Without times all is of one time. */
 static int32_t time_of(const struct schedule *s, int64_t sample)
 {
+    if (!s->train->times)
+        return 0;
     return (int32_t)((s->train->times[sample] - s->start_ms) >> s->shift);
 }
 
@@ -61,11 +64,11 @@ static void date_items(struct schedule *s)
     int64_t end = INT64_MIN;
 
     s->start_ms = INT64_MAX;
-    for (int64_t k = 0; k < x->n; k++) {
+    for (int64_t k = 0; x->times && k < x->n; k++) {
         s->start_ms = MIN(s->start_ms, x->times[k]);
         end = MAX(end, x->times[k]);
     }
-    while (x->n && (end - s->start_ms) >> s->shift >= CELL_NEVER)
+    while (x->times && x->n && (end - s->start_ms) >> s->shift >= CELL_NEVER)
         s->shift++;
     for (int32_t i = 0; i < s->n_items; i++)
         s->since[i] = CELL_NEVER;
@@ -93,7 +96,7 @@ void schedule_init(struct schedule *s, const struct interactions *train, int32_t
         .cell_begin = xcalloc(p * p + 1, sizeof *s->cell_begin),
         .users = xaligned(n, sizeof *s->users),
         .items = xaligned(n, sizeof *s->items),
-        .when = xaligned(n, sizeof *s->when),
+        .when = train->times ? xaligned(n, sizeof *s->when) : NULL,
         .since = xcalloc(items, sizeof *s->since),
     };
     cut_users(s);
@@ -172,7 +175,8 @@ void schedule_sort(struct schedule *s, int user_block)
 
             s->users[to] = u;
             s->items[to] = x->items[k];
-            s->when[to] = time_of(s, k);
+            if (s->when)
+                s->when[to] = time_of(s, k);
         }
 }
 
@@ -185,7 +189,7 @@ struct cell schedule_cell(const struct schedule *s, int stratum, int user_block)
     return (struct cell){
         .users = s->users + begin,
         .items = s->items + begin,
-        .when = s->when + begin,
+        .when = s->when ? s->when + begin : NULL,
         .n = s->cell_begin[cell + 1] - begin,
         .pool = s->pool + s->pool_begin[item_block],
         .n_pool = s->pool_begin[item_block + 1] - s->pool_begin[item_block],

@@ -30,7 +30,8 @@ struct schedule {
     struct candidate *pool; /* (n_items) items, block after block */
     int32_t *pool_begin;    /* (p + 1) */
     int64_t *cell_begin;    /* (p * p + 1) cell of user block b and item block i at b * p + i */
-    int32_t *users, *items, *when; /* (train->n) positives, cell after cell */
+    int32_t *users, *items,
+        *when;        /* (train->n) positives, cell after cell; when: NULL without times */
     int32_t *since;   /* (n_items) when the first row is; CELL_NEVER if there is none */
     int64_t start_ms; /* a time in the cells is (ms - start_ms) >> shift */
     int shift;
@@ -40,7 +41,8 @@ struct schedule {
  * work to do and a block has negatives to offer. */
 int schedule_partitions(int64_t n_samples, int32_t n_users, int32_t n_items);
 
-/* Memory: 12 bytes a sample, 17 an item. 1 <= partitions <= SCHEDULE_MAX. */
+/* Memory: 8 bytes a sample, 12 where train has times; 17 an item. 1 <= partitions <= SCHEDULE_MAX.
+ */
 void schedule_init(struct schedule *s, const struct interactions *train, int32_t n_users,
                    int32_t n_items, int partitions, uint64_t seed);
 void schedule_release(struct schedule *s);
