@@ -21,6 +21,8 @@
       "L2 penalty on the taken item's vector, as a multiple of reg")                               \
     X(S, double, reg_negative, 2, 0, 100, "F",                                                     \
       "L2 penalty on the negative's vector, as a multiple of reg")                                 \
+    X(S, double, init, 1, 0, 100, "A",                                                           \
+      "rows start as noise between -A and A, divided by the root of embedding-dim")                \
     X(S, double, future_negatives, 0.2, 0, 1, "P",                                                 \
       "share kept of negatives that had no row yet when the positive was taken; 1: uniform")       \
     X(S, int, hardest_of, 1, 1, HARDEST_MAX, "N",                                                  \
@@ -75,7 +77,7 @@ static void mf_init(struct model *m, const struct interactions *train)
 {
     struct mf *mf = mf_of(m);
     int dim = opts_of(m)->embedding_dim;
-    float a = 0.1f / sqrtf((float)dim);
+    float a = (float)opts_of(m)->init / sqrtf((float)dim);
 
     mf->users = xaligned((size_t)m->n_users * (size_t)dim, sizeof(float));
     mf->items = xaligned((size_t)m->n_items * (size_t)dim, sizeof(float));
