@@ -28,14 +28,16 @@ RUNS, BIG_RUNS = 5, 3
 SPEED_EPOCHS, BIG_EPOCHS = 20, 5
 LENGTHS = "20 60 200"
 SAME = 1e-4
-# What each is trained with on Gowalla: the best recall@20 on a tenth of train held out, 60 epochs, of 3 settings tried
-# for kindred and Cornac, 5 for implicit, 7 for LIBMF. All lie at the edge of what was tried: each may do better yet.
-OURS = ["--lr", "0.2", "--reg", "0.005", "--reg-positive", "1", "--reg-negative", "1", "--future-negatives", "1"]
-PEERS = {
+# What each is trained with on Gowalla: what bench/tune.py liked best.
+SETTINGS = {
+    "kindred": ["--lr", "0.2", "--reg", "0.005"],
     "implicit": ["learning_rate=0.02", "regularization=0.003"],
-    "libmf": ["eta=0.2", "lambda_p1=0", "lambda_q1=0", "lambda_p2=0.002", "lambda_q2=0.002"],
+    "libmf": ["eta=0.2", "lambda_p2=0.002", "lambda_q2=0.002"],
     "cornac": ["learning_rate=0.1", "lambda_reg=0.003"],
 }
+# Gowalla has no times, and is denser than what the defaults of the penalties are for.
+OURS = ["--future-negatives", "1", "--reg-positive", "1", "--reg-negative", "1"]
+PEERS = {"implicit": [], "libmf": ["lambda_p1=0", "lambda_q1=0"], "cornac": []}
 # What becomes of as many positives as train has rows, which is an epoch for each.
 COUNTED = {
     "kindred": "every row once; a negative that the user has is drawn again",
@@ -48,11 +50,12 @@ COUNTED = {
 # The runs
 
 
-def train(kindred, name, dataset, output, epochs):
+def train(kindred, name, dataset, output, epochs, settings=None):
+    settings = settings or SETTINGS[name]
     if name == "kindred":
         return [kindred, "train", "--data-dir", dataset, "--output-dir", output, "--epochs", epochs,
-                "--embedding-dim", DIM, "--threads", THREADS, "--quiet", *OURS]
-    return [PYTHON, HERE / "peers" / f"train_{name}.py", dataset, output, epochs, DIM, THREADS, *PEERS[name]]
+                "--embedding-dim", DIM, "--threads", THREADS, "--quiet", *OURS, *settings]
+    return [PYTHON, HERE / "peers" / f"train_{name}.py", dataset, output, epochs, DIM, THREADS, *PEERS[name], *settings]
 
 
 def trained(command, output):

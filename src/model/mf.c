@@ -21,7 +21,7 @@
       "L2 penalty on the taken item's vector, as a multiple of reg")                               \
     X(S, double, reg_negative, 2, 0, 100, "F",                                                     \
       "L2 penalty on the negative's vector, as a multiple of reg")                                 \
-    X(S, double, init, 1, 0, 100, "A",                                                           \
+    X(S, double, init, 1, 0, 100, "A",                                                             \
       "rows start as noise between -A and A, divided by the root of embedding-dim")                \
     X(S, double, future_negatives, 0.2, 0, 1, "P",                                                 \
       "share kept of negatives that had no row yet when the positive was taken; 1: uniform")       \

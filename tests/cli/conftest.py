@@ -14,7 +14,7 @@ import pytest
 pytest.register_assert_rewrite("helpers", "program", "wire")
 
 import helpers  # noqa: E402
-from program import Program, serving  # noqa: E402
+from program import Program, environment, serving  # noqa: E402
 
 ROOT = Path(__file__).absolute().parents[2]
 GENERATE = ("--users", 300, "--items", 120, "--reviews", 9000, "--seed", 7)
@@ -169,3 +169,36 @@ def server(kindred, dataset, model, tmp_path_factory):
     log = tmp_path_factory.mktemp("server") / "log"
     with serving(kindred, log, "--data-dir", dataset, "--model-path", model) as running:
         yield running
+
+
+SMALL_DISK = """
+disk=$1 first=$2 second=$3
+mount -t tmpfs -o size=1m small "$disk" || exit 77
+seen() { find "$disk" | sort; find "$disk" -type f -exec sha256sum {} +; }
+sh -c "$first" || exit 78
+seen >"$disk.before"
+sh -c "$second" 2>"$disk.err"
+code=$?
+seen >"$disk.after"
+exit $code
+"""
+
+
+@pytest.fixture
+def on_small_disk(kindred, tmp_path):
+    """on_small_disk(first, second): two shell commands, where tmp_path/disk is a disk of a megabyte. Gives the
+    second's exit code and stderr; it must leave on the disk what the first did."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def run(first, second):
+        done = subprocess.run(["unshare", "-Urm", "sh", "-c", SMALL_DISK, "sh", disk, first, second],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment())
+        assert done.returncode != 78, done.stderr
+        if not disk.with_suffix(".after").exists():
+            pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
+        before, after, err = (disk.with_suffix(end).read_text() for end in (".before", ".after", ".err"))
+        assert after == before
+        return done.returncode, err
+
+    return run

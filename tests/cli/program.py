@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -19,6 +20,10 @@ class Program:
 
     def command(self, *args):
         return [self.path, *map(str, args)]
+
+    def shell(self, *args):
+        """The command as a shell takes it."""
+        return shlex.join(self.command(*args))
 
     def popen(self, *args, **options):
         return subprocess.Popen(self.command(*args), stdin=subprocess.DEVNULL, env=environment(), **options)

@@ -133,39 +133,6 @@ def test_files_of_somebody_else_in_the_temporary_folder_survive(kindred, made, t
 # Disks
 
 
-SMALL_DISK = """
-disk=$1 first=$2 second=$3
-mount -t tmpfs -o size=1m small "$disk" || exit 77
-seen() { find "$disk" | sort; find "$disk" -type f -exec sha256sum {} +; }
-sh -c "$first" || exit 78
-seen >"$disk.before"
-sh -c "$second" 2>"$disk.err"
-code=$?
-seen >"$disk.after"
-exit $code
-"""
-
-
-@pytest.fixture
-def on_small_disk(kindred, tmp_path):
-    """on_small_disk(first, second): two shell commands, where tmp_path/disk is a disk of a megabyte. Gives the
-    second's exit code and stderr; it must leave on the disk what the first did."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-
-    def run(first, second):
-        done = subprocess.run(["unshare", "-Urm", "sh", "-c", SMALL_DISK, "sh", disk, first, second],
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment())
-        assert done.returncode != 78, done.stderr
-        if not disk.with_suffix(".after").exists():
-            pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
-        before, after, err = (disk.with_suffix(end).read_text() for end in (".before", ".after", ".err"))
-        assert after == before
-        return done.returncode, err
-
-    return run
-
-
 def assert_says_there_is_no_space(err, folder):
     line = err.splitlines()[-1]
     assert line.startswith("kindred preprocess: ")
@@ -173,7 +140,7 @@ def assert_says_there_is_no_space(err, folder):
 
 
 def shell(kindred, *args):
-    return " ".join(shlex.quote(word) for word in kindred.command("preprocess", *args, "--quiet"))
+    return kindred.shell("preprocess", *args, "--quiet")
 
 
 def test_a_full_disk_leaves_the_earlier_output(kindred, many, made, on_small_disk, tmp_path):

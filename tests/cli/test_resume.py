@@ -156,9 +156,22 @@ def test_a_checkpoint_that_cannot_be_written_is_an_error(kindred, dataset, tmp_p
     assert "checkpoint" in line
 
 
+def test_a_full_disk_leaves_the_last_good_checkpoint(kindred, dataset, on_small_disk, tmp_path):
+    disk = tmp_path / "disk"
+    command = kindred.shell("train", "--data-dir", dataset, "--output-dir", disk / "out", "--epochs", 6,
+                            "--checkpoint-every", 2, "--resume", "--quiet")
+    newest = disk / "out" / "checkpoints" / "epoch-000006.safetensors"
+    fill = f"{command} && rm {newest} && head -c 2000000 /dev/zero >{disk}/filler; ls {disk}/out/checkpoints"
+    code, err = on_small_disk(fill, command)
+    assert code == 1
+    assert "space" in err.lower() and "epoch-000006" in err
+    listed = (tmp_path / "disk.after").read_text()
+    assert "epoch-000004" in listed and "epoch-000006" not in listed
+
+
 # Early stop
 
-STOPS = ("--epochs", 400, "--eval-every", 2, "--early-stop", 3, "--lr", 0.5)
+STOPS = ("--epochs", 400, "--eval-every", 2, "--early-stop", 3, "--lr", 0.3)
 
 
 def test_it_stops_when_val_gets_no_better_and_keeps_the_best_epoch(train, kindred, dataset, tmp_path):
