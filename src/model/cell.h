@@ -59,4 +59,11 @@ int32_t sampler_draw(struct sampler *s, int64_t k);
 /* The same for the positives first .. first + n - 1, n <= SAMPLER_CHUNK, at once. */
 void sampler_fill(struct sampler *s, int64_t first, int n, int32_t *out);
 
+/* Items of the pool for positive k, whether the user has them or not; those too new are
+ * SAMPLER_NONE. */
+void sampler_offer(struct sampler *s, int64_t k, int n, int32_t *out);
+
+/* Whether positive k's user has the item. */
+bool sampler_has(struct sampler *s, int64_t k, int32_t item);
+
 #endif

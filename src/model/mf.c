@@ -28,7 +28,7 @@
     X(S, int, hardest_of, 1, 1, HARDEST_MAX, "N",                                                  \
       "draw N negatives and learn from the one that the user would like best")
 
-enum { HARDEST_MAX = 64, HARDEST_CHUNK = 16, LOSS_EVERY = 16, QUERIES = 16 };
+enum { HARDEST_MAX = 64, HARDEST_CHUNK = 4, LOSS_EVERY = 16, QUERIES = 16 };
 
 OPT_DEFINE(mf_opts, MF_OPTIONS);
 
@@ -110,23 +110,43 @@ static struct kern_l2 l2_of(const struct mf_opts *o)
                             (float)(o->reg * o->reg_negative)};
 }
 
-/* For each positive first .. first + n - 1 the one of `hardest_of` negatives that its user would
- * like best. Source: Zhang et al., "Optimizing Top-N Collaborative Filtering via Dynamic Negative
- * Item Sampling", SIGIR 2013. */
+static void prefetch_rows(const struct mf *mf, const int32_t *items, int n)
+{
+    int dim = opts_of(&mf->base)->embedding_dim;
+
+    for (int i = 0; i < n; i++)
+        for (int k = 0; items[i] != SAMPLER_NONE && k < dim; k += 16)
+            __builtin_prefetch(mf->items + (int64_t)items[i] * dim + k, 1);
+}
+
+/* The one of n items on offer that positive k's user would like best and doesn't have. */
+static int32_t hardest(struct sampler *s, const struct mf *mf, int64_t k, int32_t *offer, int n)
+{
+    int dim = opts_of(&mf->base)->embedding_dim, best;
+    const float *user = mf->users + (int64_t)s->cell->users[k] * dim;
+
+    while ((best = kern_best()->best_of(user, mf->items, offer, n, dim)) >= 0) {
+        if (!sampler_has(s, k, offer[best]))
+            return offer[best];
+        offer[best] = SAMPLER_NONE;
+    }
+    return SAMPLER_NONE;
+}
+
+/* For each positive first .. first + n - 1, n <= HARDEST_CHUNK, the one of `hardest_of` negatives
+ * that its user would like best. Source: Zhang et al., "Optimizing Top-N Collaborative Filtering
+ * via Dynamic Negative Item Sampling", SIGIR 2013. */
 static void fill_hardest(struct sampler *s, const struct mf *mf, int64_t first, int n, int32_t *out)
 {
-    const struct mf_opts *o = opts_of(&mf->base);
-    int32_t drawn[HARDEST_MAX];
+    int32_t offers[HARDEST_CHUNK][HARDEST_MAX];
+    int of = opts_of(&mf->base)->hardest_of;
 
     for (int k = 0; k < n; k++) {
-        const float *user = mf->users + (int64_t)s->cell->users[first + k] * o->embedding_dim;
-        int best;
-
-        for (int c = 0; c < o->hardest_of; c++)
-            drawn[c] = sampler_draw(s, first + k);
-        best = kern_best()->best_of(user, mf->items, drawn, o->hardest_of, o->embedding_dim);
-        out[k] = best < 0 ? SAMPLER_NONE : drawn[best];
+        sampler_offer(s, first + k, of, offers[k]);
+        prefetch_rows(mf, offers[k], of);
     }
+    for (int k = 0; k < n; k++)
+        out[k] = hardest(s, mf, first + k, offers[k], of);
 }
 
 /* Every LOSS_EVERY-th margin alone: the logarithm costs as much as a fifth of a step. */

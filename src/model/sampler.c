@@ -58,6 +58,22 @@ int32_t sampler_draw(struct sampler *s, int64_t k)
     return SAMPLER_NONE;
 }
 
+void sampler_offer(struct sampler *s, int64_t k, int n, int32_t *out)
+{
+    for (int i = 0; i < n; i++) {
+        uint64_t bits = rng_next(&s->rng);
+        struct candidate j = pick(s->cell, bits);
+
+        out[i] = too_new(s, j, k, bits) ? SAMPLER_NONE : j.item;
+    }
+}
+
+bool sampler_has(struct sampler *s, int64_t k, int32_t item)
+{
+    find_user(s, k);
+    return user_has(s, item);
+}
+
 /* Draws without a look at whether they may stand. */
 static void fill_blindly(struct sampler *s, int n, int32_t *out)
 {
@@ -96,8 +112,7 @@ void sampler_fill(struct sampler *s, int64_t first, int n, int32_t *out)
     for (int k = 0; k < n; k++) {
         if (!maybe[k] && !early[k])
             continue;
-        find_user(s, first + k);
-        if (early[k] || user_has(s, out[k]))
+        if (early[k] || sampler_has(s, first + k, out[k]))
             out[k] = sampler_draw(s, first + k);
     }
 }
