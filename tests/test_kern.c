@@ -134,6 +134,64 @@ static void bpr_step_stays_finite_for_scores_far_apart(void **)
         }
 }
 
+enum { SIDE_MAX = 70, DEPTH_MAX = 530 };
+
+/* Both strides of a, with and without what is in c, beside columns that are to stay. */
+static void check_gemm(const struct kern *kern, int m, int n, int k, bool transposed,
+                       bool accumulate)
+{
+    static float a[SIDE_MAX * DEPTH_MAX], b[DEPTH_MAX * (SIDE_MAX + 2)];
+    static float c[SIDE_MAX * (SIDE_MAX + 3)], before[SIDE_MAX * (SIDE_MAX + 3)];
+    int a_row = transposed ? 1 : k, a_col = transposed ? m : 1, ldb = n + 2, ldc = n + 3;
+
+    fill(a, m * k, 1);
+    fill(b, k * ldb, 2);
+    fill(c, m * ldc, 3);
+    memcpy(before, c, sizeof c);
+    kern->gemm(m, n, k, a, a_row, a_col, b, ldb, c, ldc, accumulate);
+    for (int i = 0; i < m; i++) {
+        for (int j = 0; j < n; j++) {
+            double want = accumulate ? before[i * ldc + j] : 0;
+
+            for (int l = 0; l < k; l++)
+                want += (double)a[i * a_row + l * a_col] * (double)b[l * ldb + j];
+            near("gemm", kern->isa, k, c[i * ldc + j], want);
+        }
+        assert_memory_equal(c + i * ldc + n, before + i * ldc + n, 3 * sizeof *c);
+    }
+}
+
+static void gemm_is_the_product_of_matrices_of_any_shape(void **)
+{
+    static const int sides[] = {1, 2, 3, 5, 6, 7, 12, 13, 16, 31, 32, 33, SIDE_MAX};
+    static const int depths[] = {0, 1, 2, 17, 64, 256, 257, DEPTH_MAX};
+
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int m = 0; m < ARRAY_LEN(sides); m++)
+            for (int n = 0; n < ARRAY_LEN(sides); n++)
+                for (int d = 0; d < ARRAY_LEN(depths); d++)
+                    for (int how = 0; how < 4; how++)
+                        check_gemm(*k, sides[m], sides[n], depths[d], how & 1, how & 2);
+}
+
+static void gemm_has_the_same_bits_however_it_is_cut(void **)
+{
+    enum { M = 29, N = 67, K = 300 };
+    static float a[M * K], b[K * N], whole[M * N], cut[M * N];
+
+    fill(a, M * K, 1);
+    fill(b, K * N, 2);
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int step = 1; step < M; step++) {
+            (*k)->gemm(M, N, K, a, K, 1, b, N, whole, N, false);
+            for (int i = 0; i < M; i += step)
+                for (int j = 0; j < N; j += 2 * step + 1)
+                    (*k)->gemm(MIN(step, M - i), MIN(2 * step + 1, N - j), K, a + i * K, K, 1,
+                               b + j, N, cut + i * N + j, N, false);
+            assert_memory_equal(whole, cut, sizeof whole);
+        }
+}
+
 static void any_above_is_strict(void **)
 {
     static float x[200];
@@ -162,6 +220,8 @@ int main(void)
         cmocka_unit_test(dot_follows_the_formula),
         cmocka_unit_test(bpr_step_follows_the_formula),
         cmocka_unit_test(bpr_step_stays_finite_for_scores_far_apart),
+        cmocka_unit_test(gemm_is_the_product_of_matrices_of_any_shape),
+        cmocka_unit_test(gemm_has_the_same_bits_however_it_is_cut),
         cmocka_unit_test(any_above_is_strict),
     };
 

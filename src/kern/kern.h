@@ -31,6 +31,13 @@ struct kern {
      * l2.j |j|^2) / 2 by lr. Source: Rendle et al., BPR, UAI 2009, section 4.1. */
     float (*bpr_step)(float *u, float *i, float *j, int dim, float lr, struct kern_l2 l2);
 
+    /* c[i * ldc + j] = sum over l of a[i * a_row + l * a_col] * b[l * ldb + j]; with `accumulate`
+     * that is added to c. c (m, n), a (m, k) by any strides, so a matrix or its transpose, b (k,
+     * n). c overlaps neither a nor b. The same bits whatever pieces m and n are cut into. Takes 32
+     * KiB of stack. */
+    void (*gemm)(int m, int n, int k, const float *a, int a_row, int a_col, const float *b, int ldb,
+                 float *c, int ldc, bool accumulate);
+
     /* Whether any of x[0..n-1] is greater than the limit. */
     bool (*any_above)(const float *x, int32_t n, float limit);
 };
