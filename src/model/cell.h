@@ -28,6 +28,11 @@ struct cell {
     const struct candidate *pool; /* (n_pool) the items of the block */
     int32_t n_pool;
     uint64_t key; /* of the cell's stream of random numbers */
+
+    /* For a model that learns in rounds (model.h). */
+    int64_t from, to; /* the positives from .. to - 1 are this round's */
+    int block;        /* the user block's number: cells of one round have different ones */
+    int worker;       /* who learns: no two at a time have the same number */
 };
 
 /* A mean over a part of the steps: the sum of what was seen, and how often. */
@@ -54,6 +59,15 @@ static inline void sampler_init(struct sampler *s, const struct cell *c, double 
 {
     *s = (struct sampler){.cell = c, .future = (uint64_t)(future * 0x1p32)};
     rng_init(&s->rng, c->key);
+}
+
+/* Go to where sampler_advance() comes to positive k next. */
+static inline void sampler_seek(struct sampler *s, int64_t k)
+{
+    s->next = s->begin = k;
+    while (s->begin > 0 && s->cell->users[s->begin - 1] == s->cell->users[k])
+        s->begin--;
+    s->end = s->begin;
 }
 
 /* Go to the next positive. */

@@ -77,6 +77,20 @@ struct model_ops {
      * nothing. */
     void (*learn)(struct model *m, const struct cell *c, double progress, struct tally *loss);
 
+    /* For a model of which a part belongs to no cell: layers, that all cells need and change; else
+     * all three are NULL. Then the cells of a stratum advance side by side in rounds: each learns
+     * from a slice of its positives (cell.from, cell.to), with the common part as it stood when the
+     * round began, and keeps what it has to say of that part apart, by cell.block; after the round
+     * join() makes one step of it all, the blocks in order.
+     *
+     * slice  the positives of one cell in one round, at most
+     * begin  before an epoch's first round: the numbers may be other ones than at the last join,
+     *        and blocks and workers are numbered 0 .. n - 1
+     * join   after each round. Both are called from one thread; join allocates nothing */
+    int64_t (*slice)(const struct model *m, int n_blocks);
+    void (*begin)(struct model *m, int n_blocks, int n_workers);
+    void (*join)(struct model *m, int n_blocks, double progress);
+
     /* The learning rate at that point: what to name when the loss is no longer a number. */
     double (*rate)(const struct model *m, double progress);
 

@@ -190,5 +190,16 @@ struct cell schedule_cell(const struct schedule *s, int stratum, int user_block)
         .pool = s->pool + s->pool_begin[item_block],
         .n_pool = s->pool_begin[item_block + 1] - s->pool_begin[item_block],
         .key = rng_key(s->seed, RNG_CELL, (uint64_t)s->epoch, (uint64_t)cell),
+        .to = s->cell_begin[cell + 1] - begin,
+        .block = user_block,
     };
+}
+
+int64_t schedule_largest(const struct schedule *s, int stratum)
+{
+    int64_t largest = 0;
+
+    for (int b = 0; b < s->p; b++)
+        largest = MAX(largest, schedule_cell(s, stratum, b).n);
+    return largest;
 }

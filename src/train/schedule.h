@@ -50,7 +50,10 @@ void schedule_release(struct schedule *s);
 void schedule_deal(struct schedule *s, int epoch);
 void schedule_sort(struct schedule *s, int user_block);
 
-/* What user block b learns from in this stratum. */
+/* What user block b learns from in this stratum; all in one round. */
 struct cell schedule_cell(const struct schedule *s, int stratum, int user_block);
+
+/* The number of positives in the stratum's largest cell. */
+int64_t schedule_largest(const struct schedule *s, int stratum);
 
 #endif
