@@ -134,6 +134,36 @@ static void bpr_step_stays_finite_for_scores_far_apart(void **)
         }
 }
 
+static void elementwise_loops_follow_their_formulas(void **)
+{
+    static float a[3 * DIM_MAX], b[3 * DIM_MAX], y[3 * DIM_MAX], in_place[3 * DIM_MAX];
+
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int d = 0; d < ARRAY_LEN(dims); d++) {
+            int n = dims[d];
+
+            fill(a, 3 * n, 1);
+            fill(b, n, 2);
+            memcpy(in_place, a, sizeof a);
+            (*k)->bias_relu(a, 3, n, b, y);
+            (*k)->bias_relu(in_place, 3, n, b, in_place);
+            for (int i = 0; i < 3 * n; i++)
+                near("bias_relu", (*k)->isa, n, y[i], fmax(0, (double)a[i] + (double)b[i % n]));
+            assert_memory_equal(y, in_place, (size_t)(3 * n) * sizeof *y);
+            (*k)->relu_slope(in_place, y, 3 * n); /* now y again, or 0 */
+            assert_memory_equal(y, in_place, (size_t)(3 * n) * sizeof *y);
+            y[0] = 0;
+            y[n - 1] = 1;
+            (*k)->relu_slope(a, y, n);
+            assert_true(n == 1 || a[0] == 0);
+            (*k)->product(y, b, n);
+            near("product", (*k)->isa, n, y[n - 1], b[n - 1]);
+            (*k)->add_product(y, b, b, n);
+            near("add_product", (*k)->isa, n, y[n - 1],
+                 (double)b[n - 1] + (double)b[n - 1] * (double)b[n - 1]);
+        }
+}
+
 enum { SIDE_MAX = 70, DEPTH_MAX = 530 };
 
 /* Both strides of a, with and without what is in c, beside columns that are to stay. */
@@ -220,6 +250,7 @@ int main(void)
         cmocka_unit_test(dot_follows_the_formula),
         cmocka_unit_test(bpr_step_follows_the_formula),
         cmocka_unit_test(bpr_step_stays_finite_for_scores_far_apart),
+        cmocka_unit_test(elementwise_loops_follow_their_formulas),
         cmocka_unit_test(gemm_is_the_product_of_matrices_of_any_shape),
         cmocka_unit_test(gemm_has_the_same_bits_however_it_is_cut),
         cmocka_unit_test(any_above_is_strict),

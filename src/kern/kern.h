@@ -31,6 +31,16 @@ struct kern {
      * l2.j |j|^2) / 2 by lr. Source: Rendle et al., BPR, UAI 2009, section 4.1. */
     float (*bpr_step)(float *u, float *i, float *j, int dim, float lr, struct kern_l2 l2);
 
+    /* out = max(x + bias, 0): x, out (m, n), the same bias (n) for each row; out may be x. */
+    void (*bias_relu)(const float *x, int m, int n, const float *bias, float *out);
+
+    /* Slopes by max(x, 0) become those by x: 0 where out = max(x, 0) is. slope, out (n). */
+    void (*relu_slope)(float *slope, const float *out, int64_t n);
+
+    /* y *= x; y += a * b, number by number; n floats each, which don't overlap. */
+    void (*product)(float *y, const float *x, int n);
+    void (*add_product)(float *y, const float *a, const float *b, int n);
+
     /* c[i * ldc + j] = sum over l of a[i * a_row + l * a_col] * b[l * ldb + j]; with `accumulate`
      * that is added to c. c (m, n), a (m, k) by any strides, so a matrix or its transpose, b (k,
      * n). c overlaps neither a nor b. The same bits whatever pieces m and n are cut into. Takes 32

@@ -42,6 +42,35 @@ static float bpr_step(float *restrict u, float *restrict i, float *restrict j, i
     return x;
 }
 
+static void bias_relu(const float *x, int m, int n, const float *bias, float *out)
+{
+    for (int i = 0; i < m; i++, x += n, out += n)
+#pragma GCC ivdep
+        for (int k = 0; k < n; k++) {
+            float sum = x[k] + bias[k];
+
+            out[k] = sum > 0 ? sum : 0;
+        }
+}
+
+static void relu_slope(float *restrict slope, const float *restrict out, int64_t n)
+{
+    for (int64_t k = 0; k < n; k++)
+        slope[k] = out[k] > 0 ? slope[k] : 0;
+}
+
+static void product(float *restrict y, const float *restrict x, int n)
+{
+    for (int k = 0; k < n; k++)
+        y[k] *= x[k];
+}
+
+static void add_product(float *restrict y, const float *restrict a, const float *restrict b, int n)
+{
+    for (int k = 0; k < n; k++)
+        y[k] += a[k] * b[k];
+}
+
 static bool any_above(const float *x, int32_t n, float limit)
 {
     int found = 0;
@@ -168,6 +197,10 @@ const struct kern KERN_TABLE = {
     .scores = scores,
     .dot = dot,
     .bpr_step = bpr_step,
+    .bias_relu = bias_relu,
+    .relu_slope = relu_slope,
+    .product = product,
+    .add_product = add_product,
     .gemm = gemm,
     .any_above = any_above,
 };
