@@ -222,6 +222,83 @@ static void gemm_has_the_same_bits_however_it_is_cut(void **)
         }
 }
 
+/* Each number as if z were off by a unit in the last place, far out too. */
+static void softmax_and_logistic_follow_the_formula(void **)
+{
+    enum { N = 300 };
+    static float x[N], out[N];
+
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int n = 1; n <= N; n += n < 70 ? 1 : 23)
+            for (int spread = 1; spread <= 64; spread *= 8) {
+                const float scale = 0.7f, weight = 3;
+                double most = -INFINITY, sum = 0, loss = 0, slope = 0, log_sum;
+                struct kern_sums got;
+
+                fill(x, n, (uint64_t)n);
+                for (int c = 0; c < n; c++)
+                    most = fmax(most, x[c] *= (float)spread);
+                for (int c = 0; c < n; c++)
+                    sum += exp((x[c] - most) * scale);
+                log_sum = (*k)->softmax(x, n, scale, weight, out);
+                near("log sum", (*k)->isa, n, log_sum, most * scale + log(sum));
+                for (int c = 0; c < n; c++)
+                    near("share", (*k)->isa, n, out[c], weight * exp((x[c] - most) * scale) / sum);
+                got = (*k)->logistic(x, n, 0.25f, out);
+                for (int c = 0; c < n; c++) {
+                    double z = x[c] - 0.25f, s = 1 / (1 + exp(-z));
+
+                    loss += z > 0 ? z + log1p(exp(-z)) : log1p(exp(z));
+                    slope += s;
+                    if (!(fabs(out[c] - s) <= s * (4e-7 + 7e-8 * fabs(z))))
+                        fail_msg("%s: sigmoid(%g) is %g, not %g", (*k)->isa, z, out[c], s);
+                }
+                near("loss", (*k)->isa, n, got.loss, loss);
+                near("slopes", (*k)->isa, n, got.slope, slope);
+                assert_int_equal(got.n, n);
+            }
+}
+
+static void what_is_minus_infinity_does_not_count(void **)
+{
+    static float x[100], out[100], shorter[100];
+
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int n = 2; n < ARRAY_LEN(x); n++) {
+            struct kern_sums got;
+
+            fill(x, n, (uint64_t)n);
+            x[n - 1] = -INFINITY;
+            near("log sum", (*k)->isa, n, (*k)->softmax(x, n, 2, 1, out),
+                 (*k)->softmax(x, n - 1, 2, 1, shorter));
+            assert_true(out[n - 1] == 0);
+            got = (*k)->logistic(x, n, 0, out);
+            near("loss", (*k)->isa, n, got.loss, (*k)->logistic(x, n - 1, 0, shorter).loss);
+            assert_true(out[n - 1] == 0);
+            assert_int_equal(got.n, n - 1);
+            assert_true((*k)->softmax(x + n - 1, 1, 2, 1, out) == -INFINITY && out[0] == 0);
+        }
+}
+
+static void scaled_and_add_scaled_follow_the_formula(void **)
+{
+    static float x[DIM_MAX], y[DIM_MAX], sum[DIM_MAX];
+
+    fill(x, DIM_MAX, 1);
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int d = 0; d < ARRAY_LEN(dims); d++) {
+            fill(sum, DIM_MAX, 2);
+            fill(y, DIM_MAX, 2);
+            (*k)->add_scaled(sum, 1.5f, x, dims[d]);
+            for (int c = 0; c < DIM_MAX; c++)
+                near("sum", (*k)->isa, 1, sum[c], y[c] + (c < dims[d] ? 1.5 * x[c] : 0));
+            (*k)->scaled(sum, -2, x, dims[d]);
+            (*k)->scaled(sum, -2, sum, dims[d]);
+            for (int c = 0; c < dims[d]; c++)
+                near("product", (*k)->isa, 1, sum[c], 4 * x[c]);
+        }
+}
+
 static void any_above_is_strict(void **)
 {
     static float x[200];
@@ -253,6 +330,9 @@ int main(void)
         cmocka_unit_test(elementwise_loops_follow_their_formulas),
         cmocka_unit_test(gemm_is_the_product_of_matrices_of_any_shape),
         cmocka_unit_test(gemm_has_the_same_bits_however_it_is_cut),
+        cmocka_unit_test(softmax_and_logistic_follow_the_formula),
+        cmocka_unit_test(what_is_minus_infinity_does_not_count),
+        cmocka_unit_test(scaled_and_add_scaled_follow_the_formula),
         cmocka_unit_test(any_above_is_strict),
     };
 

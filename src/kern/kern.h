@@ -15,6 +15,20 @@ struct kern_l2 {
     float u, i, j;
 };
 
+/* What kern->logistic saw: over the numbers that aren't -INFINITY, the sums of log(1 + exp(z)) and
+ * of its slopes, and how many they are. */
+struct kern_sums {
+    float loss, slope;
+    int n;
+};
+
+/* One step of a row x along a gradient g = coef * dir + l2 * x. */
+struct kern_step {
+    float lr, coef, l2;
+};
+
+enum kern_optimizer { KERN_SGD, KERN_ADAGRAD, KERN_ROWWISE_ADAGRAD, KERN_ADAM, KERN_OPTIMIZERS };
+
 struct kern {
     const char *isa;
 
@@ -47,6 +61,30 @@ struct kern {
      * KiB of stack. */
     void (*gemm)(int m, int n, int k, const float *a, int a_row, int a_col, const float *b, int ldb,
                  float *c, int ldc, bool accumulate);
+
+    /* With z = x[k] - shift: slopes[k] = sigmoid(z), the slope of log(1 + exp(z)). x, slopes (n).
+     */
+    struct kern_sums (*logistic)(const float *x, int n, float shift, float *slopes);
+
+    /* out[k] = weight * exp(x[k] * scale) / sum over l of exp(x[l] * scale). Returns the logarithm
+     * of that sum; where all x are -INFINITY it is -INFINITY, and out is 0. x, out (n), scale > 0.
+     */
+    float (*softmax)(const float *x, int n, float scale, float weight, float *out);
+
+    /* y += a * x, n floats each, which don't overlap. */
+    void (*add_scaled)(float *y, float a, const float *x, int n);
+
+    /* y = a * x, n floats each; y may be x. */
+    void (*scaled)(float *y, float a, const float *x, int n);
+
+    /* row, dir (n), which don't overlap. state: what the optimiser carries for this row;
+     * model/optim.h says what, and gives the sources. KERN_SGD              row -= lr g
+     *   KERN_ADAGRAD          s0 (n) += g^2; row -= lr g / (sqrt(s0) + 1e-10)
+     *   KERN_ROWWISE_ADAGRAD  s0 (1) += mean of g^2; row -= lr g / (sqrt(s0) + 1e-10)
+     *   KERN_ADAM             s0 (n), s1 (n): moving means of g and g^2 (.9, .999); s2 (2): those
+     * of 1, by which they are divided; row -= lr m / (sqrt(v) + 1e-8) */
+    void (*step[KERN_OPTIMIZERS])(float *row, float *const *state, const float *dir, int n,
+                                  struct kern_step s);
 
     /* Whether any of x[0..n-1] is greater than the limit. */
     bool (*any_above)(const float *x, int32_t n, float limit);

@@ -95,6 +95,7 @@ enum { LANES = 4, TILE_ROWS = 6 };
 enum { TILE_COLS = 2 * LANES, DEPTH = 256 };
 
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
+typedef int32_t int_lanes __attribute__((vector_size(LANES * sizeof(int32_t))));
 
 struct panel {
     lanes b[DEPTH][2];
@@ -192,6 +193,189 @@ static void gemm(int m, int n, int k, const float *a, int a_row, int a_col, cons
         }
 }
 
+/* ---- exponentials ---- */
+
+/* x - n * ln 2. Without fused products the rounding of the second counts: as much as that of x. */
+static inline float minus_ln2(float x, float n)
+{
+#ifdef __FMA__
+    return __builtin_fmaf(-n, 0.693147181f, x);
+#else
+    return x - n * 0.693147181f;
+#endif
+}
+
+/* exp(x) of x <= 0; 0 below -88. x = n ln 2 + r; n + 127 is the exponent of the result, exp(r) a
+ * polynomial (Cephes, expf). */
+static inline float exp_of(float x)
+{
+    float r, p, power;
+    int32_t n;
+
+    x = x < -88.02f ? -88.02f : x;
+    n = (int32_t)(x * 1.44269504f + 127.5f);
+    r = minus_ln2(x, (float)(n - 127));
+    p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1;
+    n <<= 23;
+    memcpy(&power, &n, sizeof power);
+    return p * power;
+}
+
+/* log(1 + e), 0 <= e <= 1: twice the series of artanh(e / (2 + e)), whose argument is at most 1/3.
+ */
+static inline float log1p_of(float e)
+{
+    float w = e / (2 + e), w2 = w * w, p = 1.0f / 13;
+
+    p = p * w2 + 1.0f / 11;
+    p = p * w2 + 1.0f / 9;
+    p = p * w2 + 1.0f / 7;
+    p = p * w2 + 1.0f / 5;
+    p = p * w2 + 1.0f / 3;
+    p = p * w2 + 1;
+    return 2 * w * p;
+}
+
+static struct kern_sums logistic(const float *restrict x, int n, float shift,
+                                 float *restrict slopes)
+{
+    float loss = 0, slope = 0;
+    int counted = 0;
+
+    for (int k = 0; k < n; k++) {
+        float z = x[k] - shift, e = exp_of(z > 0 ? -z : z), s = (z > 0 ? 1 : e) / (1 + e);
+
+        loss += (z > 0 ? z : 0) + log1p_of(e);
+        slope += s;
+        counted += x[k] != -INFINITY;
+        slopes[k] = s;
+    }
+    return (struct kern_sums){loss, slope, counted};
+}
+
+/* The greatest of x[0..n-1]; -INFINITY where there is none. Lane by lane: as one running maximum
+ * the loop is not made a vector. */
+static float greatest(const float *x, int n)
+{
+    lanes most = (lanes){0} - INFINITY, some;
+    float all = -INFINITY;
+    int k = 0;
+
+    for (; k + LANES <= n; k += LANES) {
+        int_lanes more;
+
+        memcpy(&some, x + k, sizeof some);
+        more = some > most;
+        most = (lanes)((more & (int_lanes)some) | (~more & (int_lanes)most));
+    }
+    for (int l = 0; l < LANES; l++)
+        all = most[l] > all ? most[l] : all;
+    for (; k < n; k++)
+        all = x[k] > all ? x[k] : all;
+    return all;
+}
+
+static void scaled(float *y, float a, const float *x, int n)
+{
+    for (int k = 0; k < n; k++)
+        y[k] = a * x[k];
+}
+
+static void add_scaled(float *restrict y, float a, const float *restrict x, int n)
+{
+    for (int k = 0; k < n; k++)
+        y[k] += a * x[k];
+}
+
+static float softmax(const float *restrict x, int n, float scale, float weight, float *restrict out)
+{
+    float most = greatest(x, n), sum = 0;
+
+    if (most == -INFINITY) {
+        memset(out, 0, (size_t)n * sizeof *out);
+        return -INFINITY;
+    }
+    for (int k = 0; k < n; k++) {
+        float e = exp_of((x[k] - most) * scale);
+
+        sum += e;
+        out[k] = e;
+    }
+    scaled(out, weight / sum, out, n);
+    return most * scale + logf(sum);
+}
+
+/* ---- steps of the optimisers ---- */
+
+static void step_sgd(float *restrict row, float *const *, const float *restrict dir, int n,
+                     struct kern_step s)
+{
+    const float keep = 1 - s.lr * s.l2, by = s.lr * s.coef;
+
+    for (int k = 0; k < n; k++)
+        row[k] = keep * row[k] - by * dir[k];
+}
+
+static const float ADAGRAD_EPS = 1e-10f;
+
+static void step_adagrad(float *restrict row, float *const *state, const float *restrict dir, int n,
+                         struct kern_step s)
+{
+    float *restrict squares = state[0];
+
+    for (int k = 0; k < n; k++) {
+        float g = s.coef * dir[k] + s.l2 * row[k], sum = squares[k] + g * g;
+
+        squares[k] = sum;
+        row[k] -= s.lr * g / (sqrtf(sum) + ADAGRAD_EPS);
+    }
+}
+
+static void step_rowwise_adagrad(float *restrict row, float *const *state,
+                                 const float *restrict dir, int n, struct kern_step s)
+{
+    float squares = 0, by;
+
+    for (int k = 0; k < n; k++) {
+        float g = s.coef * dir[k] + s.l2 * row[k];
+
+        squares += g * g;
+    }
+    *state[0] += squares / (float)n;
+    by = s.lr / (sqrtf(*state[0]) + ADAGRAD_EPS);
+    for (int k = 0; k < n; k++)
+        row[k] -= by * (s.coef * dir[k] + s.l2 * row[k]);
+}
+
+/* The moving means start at 0; that of 1, after t steps, is 1 - beta^t: what they lack. */
+static void step_adam(float *restrict row, float *const *state, const float *restrict dir, int n,
+                      struct kern_step s)
+{
+    const float beta1 = 0.9f, beta2 = 0.999f, eps = 1e-8f;
+    float *restrict mean = state[0], *restrict squares = state[1], *ones = state[2];
+    float by, root;
+
+    ones[0] = beta1 * ones[0] + (1 - beta1);
+    ones[1] = beta2 * ones[1] + (1 - beta2);
+    by = s.lr / ones[0];
+    root = 1 / sqrtf(ones[1]);
+    for (int k = 0; k < n; k++) {
+        float g = s.coef * dir[k] + s.l2 * row[k];
+        float m = beta1 * mean[k] + (1 - beta1) * g;
+        float v = beta2 * squares[k] + (1 - beta2) * g * g;
+
+        mean[k] = m;
+        squares[k] = v;
+        row[k] -= by * m / (root * sqrtf(v) + eps);
+    }
+}
+
 const struct kern KERN_TABLE = {
     .isa = KERN_ISA,
     .scores = scores,
@@ -202,5 +386,13 @@ const struct kern KERN_TABLE = {
     .product = product,
     .add_product = add_product,
     .gemm = gemm,
+    .logistic = logistic,
+    .softmax = softmax,
+    .add_scaled = add_scaled,
+    .scaled = scaled,
+    .step = {[KERN_SGD] = step_sgd,
+             [KERN_ADAGRAD] = step_adagrad,
+             [KERN_ROWWISE_ADAGRAD] = step_rowwise_adagrad,
+             [KERN_ADAM] = step_adam},
     .any_above = any_above,
 };
