@@ -7,6 +7,7 @@
 #ifndef KINDRED_CELL_H
 #define KINDRED_CELL_H
 
+#include "base/alias.h"
 #include "base/rng.h"
 
 /* What random numbers are for; see rng_key. */
@@ -27,7 +28,8 @@ struct cell {
     int64_t n;
     const struct candidate *pool; /* (n_pool) the items of the block */
     int32_t n_pool;
-    uint64_t key; /* of the cell's stream of random numbers */
+    uint64_t key;              /* of the cell's stream of random numbers */
+    const struct alias *alias; /* (n_pool) to draw from the pool by popularity; NULL: uniformly */
 };
 
 /* A mean over a part of the steps: the sum of what was seen, and how often. */
