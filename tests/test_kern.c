@@ -280,6 +280,31 @@ static void what_is_minus_infinity_does_not_count(void **)
         }
 }
 
+static void what_is_later_is_masked(void **)
+{
+    enum { N = 100 };
+    static float x[N], out[N];
+    static int32_t since[N];
+
+    fill(x, N, 1);
+    x[3] = -INFINITY;
+    for (int c = 0; c < N; c++)
+        since[c] = c % 5 == 4 ? INT32_MIN : c % 7;
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int n = 0; n < N; n++)
+            for (int32_t when = -1; when < 8; when++) {
+                int want = 0, got = (*k)->mask_later(x, since, n, when, out);
+
+                for (int c = 0; c < n; c++) {
+                    bool later = since[c] > when;
+
+                    assert_true(out[c] == (later ? -INFINITY : x[c]));
+                    want += !later && c != 3;
+                }
+                assert_int_equal(got, want);
+            }
+}
+
 static void scaled_and_add_scaled_follow_the_formula(void **)
 {
     static float x[DIM_MAX], y[DIM_MAX], sum[DIM_MAX];
@@ -332,6 +357,7 @@ int main(void)
         cmocka_unit_test(gemm_has_the_same_bits_however_it_is_cut),
         cmocka_unit_test(softmax_and_logistic_follow_the_formula),
         cmocka_unit_test(what_is_minus_infinity_does_not_count),
+        cmocka_unit_test(what_is_later_is_masked),
         cmocka_unit_test(scaled_and_add_scaled_follow_the_formula),
         cmocka_unit_test(any_above_is_strict),
     };

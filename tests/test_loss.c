@@ -17,8 +17,8 @@ static float slopes_of(const char *name, const float *scores, int n, float *slop
 
 /* By JAX: value_and_grad over optax.sigmoid_binary_cross_entropy, and
  * softmax_cross_entropy_with_integer_labels of scores / .5, jnp.mean(softplus(s[1:] - s[0])), and
- * -log(exp(s[0] / .8) / sum(exp(s[1:] / .5)) ** (.5 / .8)); first with all of five scores, then without
- * that of 0.1. */
+ * -log(exp(s[0] / .8) / sum(exp(s[1:] / .5)) ** (.5 / .8)); first with all of five scores, then
+ * without that of 0.1. */
 static const float five[] = {0.7f, -0.3f, 1.2f, 0.1f, 2.5f};
 static const struct {
     const char *name;
@@ -162,9 +162,9 @@ static void the_rate_falls_as_the_schedule_says(void **)
         const char *schedule;
         double at, want;
     } cases[] = {
-        {"constant", 0, 2}, {"constant", 1, 2}, {"linear", 0, 2},   {"linear", .5, 1.2},
-        {"linear", 1, .4},  {"cosine", 0, 2},   {"cosine", .5, 1.2}, {"cosine", 1, .4},
-        {"cosine", .25, .4 + .8 * (1 + M_SQRT1_2)},
+        {"constant", 0, 2},  {"constant", 1, 2}, {"linear", 0, 2},
+        {"linear", .5, 1.2}, {"linear", 1, .4},  {"cosine", 0, 2},
+        {"cosine", .5, 1.2}, {"cosine", 1, .4},  {"cosine", .25, .4 + .8 * (1 + M_SQRT1_2)},
     };
 
     for (int i = 0; i < ARRAY_LEN(cases); i++)

@@ -62,6 +62,10 @@ struct kern {
     void (*gemm)(int m, int n, int k, const float *a, int a_row, int a_col, const float *b, int ldb,
                  float *c, int ldc, bool accumulate);
 
+    /* out[k] = x[k], but -INFINITY where since[k] > when; n each. Returns how many aren't
+     * -INFINITY. */
+    int (*mask_later)(const float *x, const int32_t *since, int n, int32_t when, float *out);
+
     /* With z = x[k] - shift: slopes[k] = sigmoid(z), the slope of log(1 + exp(z)). x, slopes (n).
      */
     struct kern_sums (*logistic)(const float *x, int n, float shift, float *slopes);

@@ -281,6 +281,18 @@ static float greatest(const float *x, int n)
     return all;
 }
 
+static int mask_later(const float *restrict x, const int32_t *restrict since, int n, int32_t when,
+                      float *restrict out)
+{
+    int left = 0;
+
+    for (int k = 0; k < n; k++) {
+        out[k] = since[k] > when ? -INFINITY : x[k];
+        left += out[k] != -INFINITY;
+    }
+    return left;
+}
+
 static void scaled(float *y, float a, const float *x, int n)
 {
     for (int k = 0; k < n; k++)
@@ -388,6 +400,7 @@ const struct kern KERN_TABLE = {
     .gemm = gemm,
     .logistic = logistic,
     .softmax = softmax,
+    .mask_later = mask_later,
     .add_scaled = add_scaled,
     .scaled = scaled,
     .step = {[KERN_SGD] = step_sgd,

@@ -7,6 +7,7 @@
 #ifndef KINDRED_CELL_H
 #define KINDRED_CELL_H
 
+#include "base/alias.h"
 #include "base/rng.h"
 
 /* What random numbers are for; see rng_key. */
@@ -27,7 +28,8 @@ struct cell {
     int64_t n;
     const struct candidate *pool; /* (n_pool) the items of the block */
     int32_t n_pool;
-    uint64_t key; /* of the cell's stream of random numbers */
+    uint64_t key;              /* of the cell's stream of random numbers */
+    const struct alias *alias; /* (n_pool) to draw from the pool by popularity; NULL: uniformly */
 
     /* For a model that learns in rounds (model.h). */
     int64_t from, to; /* the positives from .. to - 1 are this round's */
@@ -59,15 +61,6 @@ static inline void sampler_init(struct sampler *s, const struct cell *c, double 
 {
     *s = (struct sampler){.cell = c, .future = (uint64_t)(future * 0x1p32)};
     rng_init(&s->rng, c->key);
-}
-
-/* Go to where sampler_advance() comes to positive k next. */
-static inline void sampler_seek(struct sampler *s, int64_t k)
-{
-    s->next = s->begin = k;
-    while (s->begin > 0 && s->cell->users[s->begin - 1] == s->cell->users[k])
-        s->begin--;
-    s->end = s->begin;
 }
 
 /* Go to the next positive. */

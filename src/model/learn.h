@@ -15,7 +15,8 @@ enum { NEGATIVES_MAX = 4096, BATCH_MAX = 4096 };
 
 #define LEARN_OPTIONS(X, S, LOSS, NEGATIVES, BATCH, OPTIMIZER, LR, REG, REG_POSITIVE,              \
                       REG_NEGATIVE)                                                                \
-    X(S, opt_text, loss, LOSS, 0, 0, LOSS_NAMES, "what is lowered; docs/models.md has the formulas") \
+    X(S, opt_text, loss, LOSS, 0, 0, LOSS_NAMES,                                                   \
+      "what is lowered; docs/models.md has the formulas")                                          \
     X(S, double, temperature, 1, 1e-3, 1e3, "T",                                                   \
       "softmax, bsl: what scores are divided by; the lower, the more the hardest negatives count") \
     X(S, double, temperature_positive, 1, 1e-3, 1e3, "T",                                          \

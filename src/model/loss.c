@@ -46,8 +46,8 @@ static float softmax(const float *scores, int n, const struct loss_options *o, f
     return log_sum - scores[0] * scale;
 }
 
-/* -positive / T1 + T2 / T1 log of the sum of exp(negative / T2): the positive, which isn't in the sum,
- * at a temperature T1 apart from the negatives' T2. Source: Wu et al., "BSL: Understanding and
+/* -positive / T1 + T2 / T1 log of the sum of exp(negative / T2): the positive, which isn't in the
+ * sum, at a temperature T1 apart from the negatives' T2. Source: Wu et al., "BSL: Understanding and
  * Improving Softmax Loss for Recommendation", ICDE 2024, in the form for one positive a step. */
 static float bsl(const float *scores, int n, const struct loss_options *o, float *slopes)
 {

@@ -16,9 +16,9 @@ struct loss_options {
 struct loss {
     const char *name, *summary;
 
-    /* scores, slopes (1 + n): the positive's first; slopes[k] = d loss / d scores[k]. Returns the loss.
-     * A negative whose score is -INFINITY doesn't count and has slope 0; where none counts, the loss
-     * and all slopes are 0. */
+    /* scores, slopes (1 + n): the positive's first; slopes[k] = d loss / d scores[k]. Returns the
+     * loss. A negative whose score is -INFINITY doesn't count and has slope 0; where none counts,
+     * the loss and all slopes are 0. */
     float (*slopes)(const float *scores, int n, const struct loss_options *o, float *slopes);
 };
 

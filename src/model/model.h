@@ -46,7 +46,7 @@ struct model {
     int32_t n_users, n_items;
     uint64_t seed;           /* what was random in its making follows from it */
     char digest[DIGEST_HEX]; /* of the dataset that it was trained on */
-    void *options;           /* (ops->options_size) */
+    void *options;           /* (ops->options_size) with texts of its own */
     struct mapped file;      /* the tensors point into it when the model was loaded */
 };
 
@@ -61,6 +61,16 @@ struct model_ops {
      * n_items and the options alone, and are right before init too; data may be NULL then. Returns
      * how many. */
     int (*tensors)(struct model *m, struct tensor out[MODEL_TENSORS_MAX]);
+
+    /* List what learning carries from step to step besides: saved in checkpoints, not in the
+     * model's file. As tensors(); NULL: nothing. */
+    int (*training)(struct model *m, struct tensor out[MODEL_TENSORS_MAX]);
+
+    /* Refuse options that make no sense together, with ERR_USAGE that names them; NULL: all do. */
+    bool (*check)(const void *options, struct err *err);
+
+    /* Negatives are drawn in proportion to (train rows of the item) ^ this; NULL: 0, uniformly. */
+    double (*popularity_power)(const struct model *m);
 
     /* Take tensors in the order and shape of tensors(), which outlive the model, as the state. */
     void (*adopt)(struct model *m, const struct tensor *t);
@@ -113,7 +123,8 @@ extern const struct model_ops *const models[];
 /* The model of that name; ERR_USAGE with the nearest name. */
 const struct model_ops *model_find(const char *name, struct err *err);
 
-/* A model whose tensors aren't there yet: init, fit, or load comes next. `options` are copied. */
+/* A model whose tensors aren't there yet: init, fit, or load comes next. `options` are copied, and
+ * the texts in them. */
 struct model *model_new(const struct model_ops *ops, int32_t n_users, int32_t n_items,
                         const char *digest, const void *options, uint64_t seed);
 void model_free(struct model *m);
@@ -123,6 +134,9 @@ void model_copy(struct model *to, struct model *from);
 
 /* A model of its own with the same state. */
 struct model *model_clone(struct model *m);
+
+/* What training() lists; 0 where there is nothing. */
+int model_training(struct model *m, struct tensor out[MODEL_TENSORS_MAX]);
 
 /* Its options as a JSON object, to be freed. */
 char *model_options_json(const struct model *m);

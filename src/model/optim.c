@@ -30,12 +30,10 @@ const struct optimizer *optimizer_find(const char *name)
 
 void optim_init(struct optim_table *t, const struct optimizer *how, const struct tensor *of)
 {
-    *t = (struct optim_table){
-        .how = how, .rows = of->data, .n = of->rows, .dim = (int)of->cols};
+    *t = (struct optim_table){.how = how, .rows = of->data, .n = of->rows, .dim = (int)of->cols};
     for (int k = 0; k < how->n_states; k++) {
         t->state_dim[k] = how->state[k].cols ? how->state[k].cols : t->dim;
-        snprintf(t->state_name[k], OPTIM_NAME_MAX, "optimizer.%s.%s", of->name,
-                 how->state[k].name);
+        snprintf(t->state_name[k], OPTIM_NAME_MAX, "optimizer.%s.%s", of->name, how->state[k].name);
     }
 }
 

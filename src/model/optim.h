@@ -1,10 +1,12 @@
 /* optim.h - how a table of parameters follows its gradient, row by row.
  *
  * A row moves, and what the optimiser carries for it changes, only when the row is touched: Adam is
- * lazy, and counts each row's own steps. A dense matrix is a table of one row, or of each of its own.
+ * lazy, and counts each row's own steps. A dense matrix is a table of one row, or of each of its
+ * own.
  *
- * Sources: Duchi et al., "Adaptive Subgradient Methods", JMLR 2011 (adagrad; rowwise-adagrad has one
- * sum a row, of the mean square: as FBGEMM's embedding tables); Kingma and Ba, "Adam", ICLR 2015.
+ * Sources: Duchi et al., "Adaptive Subgradient Methods", JMLR 2011 (adagrad; rowwise-adagrad has
+ * one sum a row, of the mean square: as FBGEMM's embedding tables); Kingma and Ba, "Adam", ICLR
+ * 2015.
  *
  * To add an optimiser: its step in kern, a row in optim.c, its name in OPTIM_NAMES. */
 #ifndef KINDRED_OPTIM_H

@@ -286,6 +286,7 @@ static bool learn_by_epochs(struct model *m, const struct dataset *d, const stru
     r->epochs = xcalloc((size_t)plan->epochs, sizeof *r->epochs);
     m->ops->init(m, train);
     schedule_init(&s, train, d->n_users, d->n_items, r->partitions, m->seed);
+    schedule_weigh(&s, m->ops->popularity_power ? m->ops->popularity_power(m) : 0);
     if (plan->resume && !checkpoint_resume(plan, m, r, err))
         return false;
     if (plan->checkpoint_every && !checkpoint_begin(plan, r, err))
