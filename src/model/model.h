@@ -39,7 +39,7 @@ struct tensor {
     float *data;
 };
 
-enum { MODEL_TENSORS_MAX = 16 };
+enum { MODEL_TENSORS_MAX = 96 };
 
 struct model {
     const struct model_ops *ops;
@@ -80,6 +80,10 @@ struct model_ops {
      * model that is loaded. */
     void (*fit)(struct model *m, const struct interactions *train);
     void (*init)(struct model *m, const struct interactions *train);
+
+    /* After init, unless the run goes on from a checkpoint: take over what the options name from
+     * models in files. NULL: nothing. Errors of the files, and ERR_USAGE where one doesn't fit. */
+    bool (*warm_start)(struct model *m, struct err *err);
 
     /* One pass over the cell's positives; adds to `loss` what it saw of the loss a positive.
      * progress: the part of the training that is done, 0 at its start, 1 in the last epoch. Called

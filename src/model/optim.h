@@ -54,6 +54,14 @@ void optim_table_release(struct optim_table *t);
 /* List the state, behind what is listed already: out[n ..]. Returns how many there are then. */
 int optim_tensors(const struct optim_table *t, struct tensor *out, int n);
 
+/* Ask for what optim_step will need of the row. */
+static inline void optim_prefetch(const struct optim_table *t, int64_t row)
+{
+    for (int k = 0; k < t->how->n_states; k++)
+        for (int i = 0; i < t->state_dim[k]; i += 16)
+            __builtin_prefetch(t->state[k] + row * t->state_dim[k] + i, 1);
+}
+
 /* rows[row] -= lr * f(g) with the gradient g = coef * dir + l2 * rows[row]; dir (dim) is no part of
  * the row. Rows of their own may step at the same time. */
 static inline void optim_step(const struct optim_table *t, const struct kern *kern, int64_t row,

@@ -289,6 +289,8 @@ static bool learn_by_epochs(struct model *m, const struct dataset *d, const stru
     schedule_weigh(&s, m->ops->popularity_power ? m->ops->popularity_power(m) : 0);
     if (plan->resume && !checkpoint_resume(plan, m, r, err))
         return false;
+    if (r->n_epochs == 0 && m->ops->warm_start && !m->ops->warm_start(m, err))
+        return false;
     if (plan->checkpoint_every && !checkpoint_begin(plan, r, err))
         return false;
     r->init_s = clock_seconds() - start;
