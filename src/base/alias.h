@@ -1,8 +1,8 @@
 /* alias.h - draw from n weights in constant time.
  *
- * Slot k keeps itself with a chance of its own, else gives its other: of n slots of equal chance each
- * is shared by two at most. Source: Vose, "A Linear Algorithm for Generating Random Numbers with a
- * Given Distribution", 1991. */
+ * Slot k keeps itself with a chance of its own, else gives its other: of n slots of equal chance
+ * each is shared by two at most. Source: Vose, "A Linear Algorithm for Generating Random Numbers
+ * with a Given Distribution", 1991. */
 #ifndef KINDRED_ALIAS_H
 #define KINDRED_ALIAS_H
 

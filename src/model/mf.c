@@ -1,64 +1,70 @@
-/* mf.c - matrix factorisation: a user's score for an item is the dot product of two vectors.
+/* mf.c - matrix factorisation: a user's score for an item is the dot product of two vectors, or the
+ * cosine of the angle between them.
  *
- * Trained by stochastic gradient descent on the BPR loss: -log sigmoid(score of an item that the
- * user took - score of one that the user didn't). Source: Rendle et al., "BPR: Bayesian
- * Personalized Ranking from Implicit Feedback", UAI 2009.
+ * By default trained by stochastic gradient descent on the BPR loss: -log sigmoid(score of an item
+ * that the user took - score of one that the user didn't). Source: Rendle et al., "BPR: Bayesian
+ * Personalized Ranking from Implicit Feedback", UAI 2009. Other ways to learn are in mf_batch.c.
  *
  * Rows start as uniform noise. Users without a row in train stay at zero: there is nothing to say
  * to them. */
-#include "model/model.h"
-
-#include "kern/kern.h"
+#include "model/mf.h"
 
 #include <math.h>
 
-#define MF_OPTIONS(X, S)                                                                           \
-    X(S, int, embedding_dim, 64, 1, 4096, "N", "numbers in the vector of a user or an item")       \
-    X(S, double, lr, 0.2, 0, 10, "RATE", "learning rate at the start; it falls to a tenth")        \
-    X(S, double, reg, 0.05, 0, 10, "R",                                                            \
-      "L2 penalty on the user's vector at each step; the denser the data, the less")               \
-    X(S, double, reg_positive, 0.2, 0, 100, "F",                                                   \
-      "L2 penalty on the taken item's vector, as a multiple of reg")                               \
-    X(S, double, reg_negative, 2, 0, 100, "F",                                                     \
-      "L2 penalty on the negative's vector, as a multiple of reg")                                 \
-    X(S, double, future_negatives, 0.2, 0, 1, "P",                                                 \
-      "share kept of negatives that had no row yet when the positive was taken; 1: uniform")       \
-    X(S, int, hardest_of, 1, 1, HARDEST_MAX, "N",                                                  \
-      "draw N negatives and learn from the one that the user would like best")
+enum { AHEAD = 8, RING = 16, LOSS_EVERY = 16, QUERIES = 16 };
 
-enum { AHEAD = 8, RING = 16, HARDEST_MAX = 64, LOSS_EVERY = 16, QUERIES = 16 };
-
-OPT_DEFINE(mf_opts, MF_OPTIONS);
-
-struct mf {
-    struct model base;
-    float *users; /* (n_users, dim) */
-    float *items; /* (n_items, dim) */
-};
+OPT_TABLE(mf_opts, MF_OPTIONS);
 
 static struct mf *mf_of(struct model *m)
 {
     return (struct mf *)m;
 }
 
-static const struct mf_opts *opts_of(const struct model *m)
-{
-    return m->options;
-}
-
 static int mf_tensors(struct model *m, struct tensor out[MODEL_TENSORS_MAX])
 {
-    int dim = opts_of(m)->embedding_dim;
+    int dim = mf_opts_of(m)->embedding_dim;
 
     out[0] = (struct tensor){"user_embedding.weight", m->n_users, dim, mf_of(m)->users};
     out[1] = (struct tensor){"item_embedding.weight", m->n_items, dim, mf_of(m)->items};
-    return 2;
+    out[2] = (struct tensor){"item_bias.weight", m->n_items, 1, mf_of(m)->bias};
+    return mf_opts_of(m)->item_bias ? 3 : 2;
+}
+
+static struct optim_table *table(struct mf *mf, int n)
+{
+    struct optim_table *const tables[MF_TENSORS] = {&mf->user_table, &mf->item_table,
+                                                    &mf->bias_table};
+
+    return tables[n];
+}
+
+static void name_tables(struct model *m)
+{
+    const struct optimizer *how = optimizer_find(mf_opts_of(m)->optimizer);
+    struct tensor t[MODEL_TENSORS_MAX];
+    int n = m->ops->tensors(m, t);
+
+    for (int i = 0; i < n; i++)
+        optim_init(table(mf_of(m), i), how, &t[i]);
+}
+
+static int mf_training(struct model *m, struct tensor out[MODEL_TENSORS_MAX])
+{
+    int n = 0;
+
+    if (!mf_of(m)->user_table.how)
+        name_tables(m);
+    for (int i = 0; i < (mf_opts_of(m)->item_bias ? 3 : 2); i++)
+        n = optim_tensors(table(mf_of(m), i), out, n);
+    return n;
 }
 
 static void mf_adopt(struct model *m, const struct tensor *t)
 {
     mf_of(m)->users = t[0].data;
     mf_of(m)->items = t[1].data;
+    if (mf_opts_of(m)->item_bias)
+        mf_of(m)->bias = t[2].data;
 }
 
 /* Uniform in [-a, a). */
@@ -74,7 +80,7 @@ static void fill_row(float *row, int dim, float a, uint64_t key)
 static void mf_init(struct model *m, const struct interactions *train)
 {
     struct mf *mf = mf_of(m);
-    int dim = opts_of(m)->embedding_dim;
+    int dim = mf_opts_of(m)->embedding_dim;
     float a = 0.1f / sqrtf((float)dim);
 
     mf->users = xaligned((size_t)m->n_users * (size_t)dim, sizeof(float));
@@ -84,23 +90,22 @@ static void mf_init(struct model *m, const struct interactions *train)
             fill_row(mf->users + u * dim, dim, a, rng_key(m->seed, RNG_INIT, 0, (uint64_t)u));
     for (int64_t i = 0; i < m->n_items; i++)
         fill_row(mf->items + i * dim, dim, a, rng_key(m->seed, RNG_INIT, 1, (uint64_t)i));
+    if (mf_opts_of(m)->item_bias)
+        mf->bias = xaligned((size_t)m->n_items, sizeof(float));
+    name_tables(m);
+    for (int i = 0; i < (mf->bias ? 3 : 2); i++)
+        optim_alloc(table(mf, i));
 }
 
 static double mf_rate(const struct model *m, double progress)
 {
-    return opts_of(m)->lr * (1 - 0.9 * progress);
+    return LEARN_RATE(mf_opts_of(m), progress);
 }
 
 /* -log sigmoid(x), without overflow. */
 static float bpr_loss(float x)
 {
     return x > 0 ? log1pf(expf(-x)) : log1pf(expf(x)) - x;
-}
-
-static void prefetch_row(const float *row, int dim)
-{
-    for (int k = 0; k < dim; k += 16)
-        __builtin_prefetch(row + k, 1);
 }
 
 static struct kern_l2 l2_of(const struct mf_opts *o)
@@ -156,17 +161,18 @@ static int32_t hardest(const struct ring *r, const struct kern *kern, const stru
 
 /* Negatives are drawn AHEAD steps early, so that the rows are on their way when their turn comes.
  * The loss is taken at every LOSS_EVERY-th step: the logarithm costs as much as a fifth of one. */
-static void mf_learn(struct model *m, const struct cell *c, double progress, struct tally *loss)
+static void mf_learn_default(struct model *m, const struct cell *c, double progress,
+                             struct tally *loss)
 {
     const struct kern *kern = kern_best();
     struct mf *mf = mf_of(m);
-    int64_t dim = opts_of(m)->embedding_dim;
+    int64_t dim = mf_opts_of(m)->embedding_dim;
     float lr = (float)mf_rate(m, progress), x;
-    struct kern_l2 l2 = l2_of(opts_of(m));
-    struct ring ring = {.n = opts_of(m)->hardest_of};
+    struct kern_l2 l2 = l2_of(mf_opts_of(m));
+    struct ring ring = {.n = mf_opts_of(m)->hardest_of};
     struct sampler s;
 
-    sampler_init(&s, c, opts_of(m)->future_negatives);
+    sampler_init(&s, c, mf_opts_of(m)->future_negatives);
     for (int64_t k = -AHEAD; k < c->n; k++) {
         int32_t j;
 
@@ -186,9 +192,48 @@ static void mf_learn(struct model *m, const struct cell *c, double progress, str
     }
 }
 
+/* What mf_learn_default knows. */
+static bool is_default(const struct mf_opts *o)
+{
+    return !strcmp(o->loss, "bpr") && !strcmp(o->optimizer, "sgd") && o->negatives == 1 &&
+           o->batch_size == 1 && o->popularity_power == 0 && !strcmp(o->similarity, "dot") &&
+           !o->item_bias;
+}
+
+static void mf_learn(struct model *m, const struct cell *c, double progress, struct tally *loss)
+{
+    if (is_default(mf_opts_of(m)))
+        mf_learn_default(m, c, progress, loss);
+    else
+        mf_learn_batches(mf_of(m), c, (float)mf_rate(m, progress), loss);
+}
+
+static bool mf_check(const void *options, struct err *err)
+{
+    const struct mf_opts *o = options;
+
+    if (o->hardest_of > 1 && o->negatives > 1)
+        return err_set(err, ERR_USAGE,
+                       "--hardest-of %d leaves one negative of those that are drawn: it goes with "
+                       "--negatives 1, not %d",
+                       o->hardest_of, o->negatives);
+    if (o->hardest_of > 1 && o->batch_size > 1)
+        return err_set(
+            err, ERR_USAGE,
+            "--hardest-of %d draws for one positive at a time: it goes with --batch-size "
+            "1, not %d",
+            o->hardest_of, o->batch_size);
+    return true;
+}
+
+static double mf_popularity_power(const struct model *m)
+{
+    return mf_opts_of(m)->popularity_power;
+}
+
 static bool mf_serves(const struct model *m, const struct query *q)
 {
-    int64_t dim = opts_of(m)->embedding_dim;
+    int64_t dim = mf_opts_of(m)->embedding_dim;
     const float *row = ((const struct mf *)m)->users + q->user * dim;
 
     if (q->user < 0)
@@ -199,11 +244,32 @@ static bool mf_serves(const struct model *m, const struct query *q)
     return false;
 }
 
+/* From products of the vectors to scores: at length 1, with the bias. out (n_rows, n). */
+static void finish_scores(const struct mf *mf, const float *const *rows, int n_rows, int32_t first,
+                          int32_t n, float *out)
+{
+    const struct kern *kern = kern_best();
+    int dim = mf_opts_of(&mf->base)->embedding_dim;
+    bool cosine = !strcmp(mf_opts_of(&mf->base)->similarity, "cosine");
+    float by_row[QUERIES];
+
+    for (int r = 0; r < n_rows; r++)
+        by_row[r] = cosine ? inverse_norm(kern, rows[r], dim) : 1;
+    for (int32_t c = 0; c < n; c++) {
+        int64_t i = first + c;
+        float by = cosine ? inverse_norm(kern, mf->items + i * dim, dim) : 1;
+        float bias = mf->bias ? mf->bias[i] : 0;
+
+        for (int r = 0; r < n_rows; r++)
+            out[(int64_t)r * n + c] = out[(int64_t)r * n + c] * by_row[r] * by + bias;
+    }
+}
+
 static void mf_score(const struct model *m, const struct query *q, int n_queries, int32_t first,
                      int32_t n, float *out)
 {
     const struct mf *mf = (const struct mf *)m;
-    int64_t dim = opts_of(m)->embedding_dim;
+    int64_t dim = mf_opts_of(m)->embedding_dim;
     const float *rows[QUERIES];
 
     for (int done = 0; done < n_queries; done += QUERIES) {
@@ -213,6 +279,8 @@ static void mf_score(const struct model *m, const struct query *q, int n_queries
             rows[r] = mf->users + q[done + r].user * dim;
         kern_best()->scores(rows, some, mf->items + first * dim, n, (int)dim,
                             out + (int64_t)done * n, n);
+        if (mf->bias || !strcmp(mf_opts_of(m)->similarity, "cosine"))
+            finish_scores(mf, rows, some, first, n, out + (int64_t)done * n);
     }
 }
 
@@ -220,16 +288,24 @@ static void mf_release(struct model *m)
 {
     free(mf_of(m)->users);
     free(mf_of(m)->items);
+    free(mf_of(m)->bias);
+    for (int i = 0; i < MF_TENSORS; i++)
+        optim_table_release(table(mf_of(m), i));
+    for (int i = 0; i < SCRATCH_MAX; i++)
+        free(mf_of(m)->scratch[i]);
 }
 
 const struct model_ops model_mf = {
     .name = "mf",
-    .summary = "matrix factorisation, trained by pairs (BPR)",
+    .summary = "matrix factorisation, by default trained by pairs (BPR)",
     .options = mf_opts_table,
     .defaults = &mf_opts_default,
     .options_size = sizeof(struct mf_opts),
     .size = sizeof(struct mf),
     .tensors = mf_tensors,
+    .training = mf_training,
+    .check = mf_check,
+    .popularity_power = mf_popularity_power,
     .adopt = mf_adopt,
     .init = mf_init,
     .learn = mf_learn,

@@ -1,5 +1,5 @@
-/* negatives.h - where a cell's negatives come from: drawn uniformly or by popularity, for one positive
- * or for several that share them. */
+/* negatives.h - where a cell's negatives come from: drawn uniformly or by popularity, for one
+ * positive or for several that share them. */
 #ifndef KINDRED_NEGATIVES_H
 #define KINDRED_NEGATIVES_H
 
@@ -22,8 +22,8 @@ void negatives_next(struct negatives *n);
 /* A negative for the present positive; SAMPLER_NONE as of sampler_draw. */
 int32_t negatives_draw(struct negatives *n);
 
-/* A negative for several positives: whoever has the item, or came before `since`, is to leave it out.
- * With the chance that an item of the future is kept, since is NEGATIVES_ALWAYS. */
+/* A negative for several positives: whoever has the item, or came before `since`, is to leave it
+ * out. With the chance that an item of the future is kept, since is NEGATIVES_ALWAYS. */
 struct candidate negatives_draw_shared(struct negatives *n);
 
 #endif
