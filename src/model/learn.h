@@ -22,9 +22,10 @@ enum { NEGATIVES_MAX = 4096, BATCH_MAX = 4096 };
     X(S, double, temperature_positive, 1, 1e-3, 1e3, "T",                                          \
       "bsl: what the positive's score is divided by")                                              \
     X(S, int, negatives, NEGATIVES, 1, NEGATIVES_MAX, "N",                                         \
-      "negatives for each positive, or for each batch if batch-size is above 1")                   \
+      "negatives for each positive; of mf for each batch, if batch-size is above 1")               \
     X(S, int, batch_size, BATCH, 1, BATCH_MAX, "N",                                                \
-      "positives that are learned from at once; above 1 they share their negatives")               \
+      "positives that are learned from at once; above 1 mf's share their negatives; neumf's are "  \
+      "those of one step of the layers")                                                           \
     X(S, double, popularity_power, 0, 0, 1, "A",                                                   \
       "negatives are drawn in proportion to (train rows of the item) ^ A; 0: uniformly")           \
     X(S, double, future_negatives, 0.2, 0, 1, "P",                                                 \

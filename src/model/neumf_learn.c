@@ -10,10 +10,7 @@
 
 #include <math.h>
 
-#ifndef CP
-#define CP 256
-#endif
-enum { CHUNK_PAIRS = CP, SLICE_MIN = 16 };
+enum { CHUNK_PAIRS = 256, SLICE_MIN = 16 };
 
 /* ---- the room for it ---- */
 

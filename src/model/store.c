@@ -167,7 +167,7 @@ static struct model *read_metadata(const struct json_t *header, struct err *err)
     const char *digest = json_text(json_get(metadata, "digest"));
     uint64_t n_users, n_items, seed;
     const struct model_ops *ops;
-    struct err unknown = {0};
+    struct err why = {0};
     AUTO_FREE void *options = NULL;
     AUTO(json_doc) doc = {0};
 
@@ -176,7 +176,7 @@ static struct model *read_metadata(const struct json_t *header, struct err *err)
                 "not a model that kindred wrote: its metadata lacks model and digest");
         return NULL;
     }
-    ops = model_find(name, &unknown);
+    ops = model_find(name, &why);
     if (!ops) {
         err_set(err, ERR_DATA, "its model is '%s', which this version (%s) does not know", name,
                 KINDRED_VERSION);
@@ -188,6 +188,10 @@ static struct model *read_metadata(const struct json_t *header, struct err *err)
         !get_number(metadata, "seed", 0, UINT64_MAX, &seed, err) ||
         !read_options(ops, json_text(json_get(metadata, "options")), &doc, options, err))
         return NULL;
+    if (ops->check && !ops->check(options, &why)) {
+        err_set(err, ERR_DATA, "its metadata has no valid options: %s", why.msg);
+        return NULL;
+    }
     return model_new(ops, (int32_t)n_users, (int32_t)n_items, digest, options, seed);
 }
 
