@@ -19,18 +19,19 @@ static int chunk_positives(const struct neumf_opts *o)
     return MAX(1, CHUNK_PAIRS / (1 + o->negatives));
 }
 
-/* Cut `n` numbers off, in whole cache lines; only count them where there is no memory yet. */
-static float *cut(float *memory, size_t *at, int64_t rows, int cols)
+/* Cut (rows, cols) numbers of 4 bytes off, in whole cache lines; only count them where there is no
+ * memory yet. */
+static void *cut(void *memory, size_t *at, int64_t rows, int cols)
 {
-    float *out = memory ? memory + *at : NULL;
+    void *out = memory ? (char *)memory + *at * sizeof(float) : NULL;
 
     *at += ((size_t)rows * (size_t)cols + 15) / 16 * 16;
     return out;
 }
 
-/* Returns how many floats it takes. */
+/* Returns how many numbers it takes. */
 static size_t lay_out(struct neumf_chunk *c, const struct neumf_shape *s, int positives,
-                      int negatives, float *memory)
+                      int negatives, void *memory)
 {
     int64_t pairs = (int64_t)positives * (1 + negatives), runs = positives;
     int widest = 0;
@@ -38,10 +39,10 @@ static size_t lay_out(struct neumf_chunk *c, const struct neumf_shape *s, int po
 
     for (int l = 1; l <= s->n_layers; l++)
         widest = MAX(widest, s->width[l]);
-    c->items = (int32_t *)cut(memory, &at, pairs, 1);
-    c->users = (int32_t *)cut(memory, &at, runs, 1);
-    c->begin = (int32_t *)cut(memory, &at, runs + 1, 1);
-    c->counted = (int32_t *)cut(memory, &at, runs, 1);
+    c->items = cut(memory, &at, pairs, 1);
+    c->users = cut(memory, &at, runs, 1);
+    c->begin = cut(memory, &at, runs + 1, 1);
+    c->counted = cut(memory, &at, runs, 1);
     c->scores = cut(memory, &at, pairs, 1);
     c->slopes = cut(memory, &at, pairs, 1);
     c->ones = cut(memory, &at, pairs, 1);

@@ -43,11 +43,11 @@ static void score_mlp(const struct neumf *nm, const struct neumf_shape *s, const
 {
     const struct kern *kern = kern_best();
     const float *output = nm->data[NEUMF_OUTPUT] + s->dim;
-    float items[TILE_FLOATS], odd[TILE_FLOATS], even[TILE_FLOATS], *z[NEUMF_LAYERS_MAX];
+    float items[TILE_FLOATS], room[2][TILE_FLOATS], *z[NEUMF_LAYERS_MAX];
     int half = s->half, wide = s->width[1];
 
     for (int l = 0; l < s->n_layers; l++)
-        z[l] = l % 2 ? odd : even;
+        z[l] = room[l % 2];
     kern->gemm(n, wide, half, nm->data[NEUMF_MLP_ITEMS] + (int64_t)first * half, half, 1,
                nm->data[neumf_weight(0)] + half * wide, wide, items, wide, false);
     for (int r = 0; r < a->n; r++) {
