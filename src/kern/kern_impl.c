@@ -95,6 +95,7 @@ enum { LANES = 4, TILE_ROWS = 6 };
 enum { TILE_COLS = 2 * LANES, DEPTH = 256 };
 
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
+typedef float loose __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
 typedef int32_t int_lanes __attribute__((vector_size(LANES * sizeof(int32_t))));
 
 struct panel {
@@ -123,8 +124,10 @@ static inline __attribute__((always_inline)) void tile(int m, int k, const float
 
 #pragma GCC unroll 16
     for (int i = 0; i < m; i++)
-        if (accumulate)
-            memcpy(sum[i], c + i * ldc, sizeof sum[i]);
+        if (accumulate) {
+            sum[i][0] = *(const loose *)(c + i * ldc);
+            sum[i][1] = *(const loose *)(c + i * ldc + LANES);
+        }
     for (int l = 0; l < k; l++) {
         lanes b0 = p->b[l][0], b1 = p->b[l][1];
 
@@ -137,8 +140,10 @@ static inline __attribute__((always_inline)) void tile(int m, int k, const float
         }
     }
 #pragma GCC unroll 16
-    for (int i = 0; i < m; i++)
-        memcpy(c + i * ldc, sum[i], sizeof sum[i]);
+    for (int i = 0; i < m; i++) {
+        *(loose *)(c + i * ldc) = sum[i][0];
+        *(loose *)(c + i * ldc + LANES) = sum[i][1];
+    }
 }
 
 /* All TILE_COLS columns of c; the last rows in tiles of 4, 2 and 1. */
