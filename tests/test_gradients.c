@@ -1,5 +1,5 @@
-/* mf's steps against finite differences of what they are to lower, for every loss, similarity and way
- * to draw negatives. */
+/* mf's steps against finite differences of what they are to lower, for every loss, similarity and
+ * way to draw negatives. */
 #include "model/mf.h"
 #include "model/negatives.h"
 
@@ -13,13 +13,12 @@
 enum { USERS = 4, ITEMS = 9, DIM = 5, NEGATIVES = 6, POSITIVES = 6 };
 enum { BIAS_AT = (USERS + ITEMS) * DIM, NUMBERS = BIAS_AT + ITEMS };
 
-static const double reg = 0.1, reg_positive = 0.5, reg_negative = 2, temperature = 0.7,
-                    temperature_positive = 0.9, lr = 5e-4;
+static const double reg = 0.1, reg_positive = 0.5, reg_negative = 2, temperature = 0.7, lr = 5e-4;
 
 /* User 0 has three positives, user 3 came before all items but those that it has. */
 static const int32_t users[] = {0, 0, 0, 1, 2, 3}, items[] = {0, 1, 2, 1, 3, 0};
 static const int32_t when[] = {50, 50, 20, 90, 40, 0};
-static const struct candidate pool[] = {{0, 0},  {1, 5},  {2, 20}, {3, 30}, {4, 10},
+static const struct candidate pool[] = {{0, 0},  {1, 5},  {2, 20}, {3, 30},        {4, 10},
                                         {5, 45}, {6, 60}, {7, 15}, {8, CELL_NEVER}};
 
 struct setting {
@@ -56,7 +55,6 @@ static struct model *model_of(const struct setting *s)
     made_set(m, "reg_positive", reg_positive);
     made_set(m, "reg_negative", reg_negative);
     made_set(m, "temperature", temperature);
-    made_set(m, "temperature_positive", temperature_positive);
     m->ops->init(m, &train);
     n = m->ops->tensors(m, t);
     for (int i = 0; i < n; i++)
@@ -96,8 +94,6 @@ static double loss_of(const char *name, double positive, const double *negatives
         return sum + softplus(-positive);
     if (!strcmp(name, "softmax"))
         return log(sum + exp(positive / temperature)) - positive / temperature;
-    if (!strcmp(name, "bsl"))
-        return (temperature * log(sum) - positive) / temperature_positive;
     return sum;
 }
 
@@ -238,7 +234,8 @@ static void each_step_goes_down_the_gradient(void **)
             }
 }
 
-/* A batch of one user's positives, cut in two: what the user has in the other half is masked too. */
+/* A batch of one user's positives, cut in two: what the user has in the other half is masked too.
+ */
 static void what_the_user_has_outside_the_batch_is_masked(void **)
 {
     static const int32_t one_user[] = {0, 0}, two_items[] = {0, 1}, zero[] = {0, 0};
@@ -280,8 +277,8 @@ static void scores_are_those_that_were_learned_from(void **)
     }
 }
 
-/* reg means the same however many negatives there are: after many cells without a gradient to speak of
- * (all scores far apart), the items that are only negatives have shrunk alike. */
+/* reg means the same however many negatives there are: after many cells without a gradient to speak
+ * of (all scores far apart), the items that are only negatives have shrunk alike. */
 static void negatives_shrink_alike_however_many_there_are(void **)
 {
     static const int32_t u[] = {0, 1, 2, 3}, i[] = {0, 0, 0, 0}, zero[] = {0, 0, 0, 0};
@@ -290,8 +287,7 @@ static void negatives_shrink_alike_however_many_there_are(void **)
     const double pull = 2e-3 * 0.05 * reg_negative; /* of one positive */
 
     for (int n = 0; n < ARRAY_LEN(sizes); n++) {
-        struct setting s = {
-            .loss = losses, .batch_size = sizes[n][0], .negatives = sizes[n][1]};
+        struct setting s = {.loss = losses, .batch_size = sizes[n][0], .negatives = sizes[n][1]};
         struct model *m = model_of(&s);
         struct tally tally = {0};
         struct tensor t[MODEL_TENSORS_MAX];

@@ -8,17 +8,16 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-static const struct loss_options temperatures = {0.5f, 0.8f};
+static const struct loss_options temperatures = {0.5f};
 
 static float slopes_of(const char *name, const float *scores, int n, float *slopes)
 {
     return loss_find(name)->slopes(scores, n, &temperatures, slopes);
 }
 
-/* By JAX: value_and_grad over optax.sigmoid_binary_cross_entropy, and
- * softmax_cross_entropy_with_integer_labels of scores / .5, jnp.mean(softplus(s[1:] - s[0])), and
- * -log(exp(s[0] / .8) / sum(exp(s[1:] / .5)) ** (.5 / .8)); first with all of five scores, then
- * without that of 0.1. */
+/* By JAX: value_and_grad over optax.sigmoid_binary_cross_entropy,
+ * softmax_cross_entropy_with_integer_labels of scores / .5, and jnp.mean(jax.nn.softplus(s[1:] -
+ * s[0])); first with all of five scores, then without that of 0.1. */
 static const float five[] = {0.7f, -0.3f, 1.2f, 0.1f, 2.5f};
 static const struct {
     const char *name;
@@ -36,10 +35,6 @@ static const struct {
      {3.70753058, 3.70011242},
      {{-1.95092391, 0.00664172607, 0.133402634, 0.0147814332, 1.79609812},
       {-1.95055851, 0.00669117867, 0.134395916, 0, 1.80947141}}},
-    {"bsl",
-     {2.30167904, 2.29692561},
-     {{-1.25, 0.00425550045, 0.0854740114, 0.00947079042, 1.1507997},
-      {-1.25, 0.00428798896, 0.0861265606, 0, 1.15958545}}},
 };
 
 static void near(const char *name, const char *what, int k, double got, double want)
@@ -50,7 +45,7 @@ static void near(const char *name, const char *what, int k, double got, double w
 
 static void values_and_slopes_are_those_of_another_implementation(void **)
 {
-    assert_int_equal(ARRAY_LEN(known), 4);
+    assert_int_equal(ARRAY_LEN(known), 3);
     for (int i = 0; i < ARRAY_LEN(known); i++)
         for (int masked = 0; masked < 2; masked++) {
             float scores[5], slopes[5];

@@ -57,7 +57,6 @@ static struct model *small_model(const char *towers, const char *loss, double lr
     o.hidden = "6,5,4";
     o.negatives = NEGATIVES;
     o.temperature = 0.7;
-    o.temperature_positive = 0.4;
     o.optimizer = "sgd";
     o.lr = lr;
     o.reg = reg;
@@ -159,10 +158,10 @@ static void draw(struct sample out[POSITIVES])
     }
 }
 
-/* The four losses, in the words of loss.c. */
+/* The losses, in the words of loss.c. */
 static double loss_of(const char *name, const double *x)
 {
-    const double t = 0.7, t_positive = 0.4;
+    const double t = 0.7;
     double bpr = 0, bce = log1p(exp(-x[0])), sum = 0;
 
     for (int j = 1; j <= NEGATIVES; j++) {
@@ -174,9 +173,8 @@ static double loss_of(const char *name, const double *x)
         return bpr;
     if (!strcmp(name, "bce"))
         return bce;
-    if (!strcmp(name, "softmax"))
-        return log(sum + exp(x[0] / t)) - x[0] / t;
-    return (t * log(sum) - x[0]) / t_positive;
+    assert_string_equal(name, "softmax");
+    return log(sum + exp(x[0] / t)) - x[0] / t;
 }
 
 static double total(const struct state *s, const struct sample *samples, const char *name)

@@ -215,11 +215,12 @@ static inline float minus_ln2(float x, float n)
 static inline float exp_of(float x)
 {
     float r, p, power;
+    uint32_t bits;
     int32_t n;
 
     x = x < -88.02f ? -88.02f : x;
     n = (int32_t)(x * 1.44269504f + 127.5f);
-    r = minus_ln2(x, (float)(n - 127));
+    r = minus_ln2(x, (float)(int32_t)((uint32_t)n - 127)); /* wraps where x is no number */
     p = 1.9875691500e-4f;
     p = p * r + 1.3981999507e-3f;
     p = p * r + 8.3334519073e-3f;
@@ -227,8 +228,8 @@ static inline float exp_of(float x)
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * r * r + r + 1;
-    n <<= 23;
-    memcpy(&power, &n, sizeof power);
+    bits = (uint32_t)n << 23;
+    memcpy(&power, &bits, sizeof power);
     return p * power;
 }
 

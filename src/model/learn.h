@@ -18,9 +18,7 @@ enum { NEGATIVES_MAX = 4096, BATCH_MAX = 4096 };
     X(S, opt_text, loss, LOSS, 0, 0, LOSS_NAMES,                                                   \
       "what is lowered; docs/models.md has the formulas")                                          \
     X(S, double, temperature, 1, 1e-3, 1e3, "T",                                                   \
-      "softmax, bsl: what scores are divided by; the lower, the more the hardest negatives count") \
-    X(S, double, temperature_positive, 1, 1e-3, 1e3, "T",                                          \
-      "bsl: what the positive's score is divided by")                                              \
+      "softmax: what scores are divided by; the lower, the more the hardest negatives count")      \
     X(S, int, negatives, NEGATIVES, 1, NEGATIVES_MAX, "N",                                         \
       "negatives for each positive; of mf for each batch, if batch-size is above 1")               \
     X(S, int, batch_size, BATCH, 1, BATCH_MAX, "N",                                                \
@@ -55,7 +53,7 @@ struct learn {
 #define LEARN_OF(o)                                                                                \
     ((struct learn){                                                                               \
         .loss = loss_find((o)->loss),                                                              \
-        .loss_options = {(float)(o)->temperature, (float)(o)->temperature_positive},               \
+        .loss_options = {(float)(o)->temperature},                                                 \
         .optimizer = optimizer_find((o)->optimizer),                                               \
         .negatives = (o)->negatives,                                                               \
         .batch_size = (o)->batch_size,                                                             \

@@ -46,23 +46,10 @@ static float softmax(const float *scores, int n, const struct loss_options *o, f
     return log_sum - scores[0] * scale;
 }
 
-/* -positive / T1 + T2 / T1 log of the sum of exp(negative / T2): the positive, which isn't in the
- * sum, at a temperature T1 apart from the negatives' T2. Source: Wu et al., "BSL: Understanding and
- * Improving Softmax Loss for Recommendation", ICDE 2024, in the form for one positive a step. */
-static float bsl(const float *scores, int n, const struct loss_options *o, float *slopes)
-{
-    float scale = 1 / o->temperature_positive;
-    float log_sum = kern_best()->softmax(scores + 1, n, 1 / o->temperature, scale, slopes + 1);
-
-    slopes[0] = log_sum == -INFINITY ? 0 : -scale;
-    return log_sum == -INFINITY ? 0 : scale * (o->temperature * log_sum - scores[0]);
-}
-
 const struct loss losses[] = {
     {"bpr", "pairs: the positive above each negative", bpr},
     {"bce", "points: positives are 1, negatives 0", bce},
     {"softmax", "lists: the positive among all its negatives", softmax},
-    {"bsl", "softmax with a temperature for the positive of its own", bsl},
     {0},
 };
 

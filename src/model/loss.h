@@ -6,11 +6,10 @@
 
 #include "base/base.h"
 
-#define LOSS_NAMES "bpr|bce|softmax|bsl"
+#define LOSS_NAMES "bpr|bce|softmax"
 
 struct loss_options {
-    float temperature;          /* of softmax, and of bsl's negatives; > 0 */
-    float temperature_positive; /* of bsl's positive; > 0 */
+    float temperature; /* of softmax; > 0 */
 };
 
 struct loss {

@@ -1,5 +1,5 @@
-/* mf.h - matrix factorisation, for its two files: mf.c is the model and the fast way to learn what it
- * learns by default, mf_batch.c learns by every loss, optimiser and batch. */
+/* mf.h - matrix factorisation, for its two files: mf.c is the model and the fast way to learn what
+ * it learns by default, mf_batch.c learns by every loss, optimiser and batch. */
 #ifndef KINDRED_MF_H
 #define KINDRED_MF_H
 
@@ -22,9 +22,9 @@ OPT_STRUCT(mf_opts, MF_OPTIONS);
 
 struct mf {
     struct model base;
-    float *users;                               /* (n_users, dim) */
-    float *items;                               /* (n_items, dim) */
-    float *bias;                                /* (n_items, 1); NULL without --item-bias */
+    float *users; /* (n_users, dim) */
+    float *items; /* (n_items, dim) */
+    float *bias;  /* (n_items, 1); NULL without --item-bias */
     struct optim_table user_table, item_table, bias_table;
     _Atomic(float *) scratch[SCRATCH_MAX]; /* of mf_batch.c: what no thread uses at the moment */
 };

@@ -1,18 +1,20 @@
-/* mf_batch.c - matrix factorisation learned by any loss and any optimiser, from one positive at a time
- * or from a batch of them.
+/* mf_batch.c - matrix factorisation learned by any loss and any optimiser, from one positive at a
+ * time or from a batch of them.
  *
- * B = batch_size positives, N = negatives. One at a time: N negatives are drawn for the positive, which
- * the user doesn't have. A batch: B positives that follow one another share N slots of negatives; a
- * slot that a positive's user has in the cell, or that is of its future, is left out for it. The scores
- * of all users against all slots, and both gradients, are products of matrices.
+ * B = batch_size positives, N = negatives. One at a time: N negatives are drawn for the positive,
+ * which the user doesn't have. A batch: B positives that follow one another share N slots of
+ * negatives; a slot that a positive's user has in the cell, or that is of its future, is left out
+ * for it. The scores of all users against all slots, and both gradients, are products of matrices.
  *
- * What is lowered: the sum over the batch's positives of loss + l2_user/2 |u|^2 + l2_positive/2 |i|^2,
- * + l2_negative/2 B/N times the sum over the slots of |j|^2. A user steps once a batch, by the sum over
- * its positives; an item once for each time that it's a positive, and once for each slot. All gradients
- * are those of the rows as the batch found them.
+ * What is lowered: the sum over the batch's positives of loss + l2_user/2 |u|^2 + l2_positive/2
+ * |i|^2,
+ * + l2_negative/2 B/N times the sum over the slots of |j|^2. A user steps once a batch, by the sum
+ * over its positives; an item once for each time that it's a positive, and once for each slot. All
+ * gradients are those of the rows as the batch found them.
  *
- * cosine: x is a row and y = x / |x|; with d the gradient to y, that to x is d / |x| - <d, y> x / |x|^2,
- * a step of coef 1 / |x| along d with -<d, y> / |x|^2 added to its L2 penalty. dot: y = x. */
+ * cosine: x is a row and y = x / |x|; with d the gradient to y, that to x is d / |x| - <d, y> x /
+ * |x|^2, a step of coef 1 / |x| along d with -<d, y> / |x|^2 added to its L2 penalty. dot: y = x.
+ */
 #include "model/mf.h"
 
 #include "model/negatives.h"
@@ -82,7 +84,8 @@ static void *cut(struct scratch *s, int64_t n)
     return at;
 }
 
-/* A piece that the learner of another cell gave back, or a new one. What it holds doesn't matter. */
+/* A piece that the learner of another cell gave back, or a new one. What it holds doesn't matter.
+ */
 static float *take_scratch(struct mf *mf, int64_t n)
 {
     for (int i = 0; i < SCRATCH_MAX; i++) {
@@ -151,8 +154,8 @@ static void score_item(const struct learner *l, struct pairs *p, int at, int32_t
     p->scores[at] = l->kern->dot(user, row, l->dim) * user_by * p->by[at] + bias_of(l, item);
 }
 
-/* The highest score of 1..n comes to place 1, of equals the first. Source: Zhang et al., "Optimizing
- * Top-N Collaborative Filtering via Dynamic Negative Item Sampling", SIGIR 2013. */
+/* The highest score of 1..n comes to place 1, of equals the first. Source: Zhang et al.,
+ * "Optimizing Top-N Collaborative Filtering via Dynamic Negative Item Sampling", SIGIR 2013. */
 static void keep_hardest(struct pairs *p, int n)
 {
     int best = 1;
@@ -403,8 +406,8 @@ static void slopes_of_positive(const struct learner *l, struct batch *b, int64_t
     b->positive_by[k] = length_of(l, i);
     b->positive_cosine[k] = l->kern->dot(u, i, l->dim) * b->positive_by[k];
     b->some_scores[0] = b->positive_cosine[k] + bias_of(l, item);
-    l->loss->sum += (double)l->learn.loss->slopes(b->some_scores, b->n, &l->learn.loss_options,
-                                                  slopes);
+    l->loss->sum +=
+        (double)l->learn.loss->slopes(b->some_scores, b->n, &l->learn.loss_options, slopes);
     l->loss->n++;
     if (b->learned[r]++)
         l->kern->add_scaled(sum + 1, 1, slopes + 1, b->n);
