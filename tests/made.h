@@ -67,6 +67,20 @@ static inline struct model *made_model(const char *name, const struct dataset *d
 }
 
 /* Set an option of a model by its name. */
+static inline void made_set_text(struct model *m, const char *name, const char *text)
+{
+    for (const struct opt *o = m->ops->options; o->name; o++)
+        if (!strcmp(o->name, name)) {
+            opt_text *at = (opt_text *)((char *)m->options + o->offset);
+
+            assert(o->kind == OPT_TEXT && opt_allows(o, text));
+            free((char *)(uintptr_t)*at);
+            *at = xstrdup(text);
+            return;
+        }
+    assert(!"no such option");
+}
+
 static inline void made_set(struct model *m, const char *name, double value)
 {
     for (const struct opt *o = m->ops->options; o->name; o++)

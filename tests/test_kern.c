@@ -81,6 +81,17 @@ static void scores_have_the_same_bits_however_they_are_cut(void **)
         }
 }
 
+static void dot_follows_the_formula(void **)
+{
+    static float a[DIM_MAX], b[DIM_MAX];
+
+    fill(a, DIM_MAX, 1);
+    fill(b, DIM_MAX, 2);
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int d = 0; d < ARRAY_LEN(dims); d++)
+            near("dot", (*k)->isa, dims[d], (*k)->dot(a, b, dims[d]), plain_dot(a, b, dims[d]));
+}
+
 static void best_of_finds_the_largest_product(void **)
 {
     static float q[DIM_MAX], rows[ITEMS * DIM_MAX];
@@ -109,12 +120,12 @@ enum { TRIPLES = 45 };
 
 /* Three rows of doubles for the steps in plain arithmetic. */
 struct plain {
-    double users[TRIPLES][DIM_MAX], items[2 * TRIPLES][DIM_MAX];
+    double users[TRIPLES][DIM_MAX], items[2 * TRIPLES][DIM_MAX], bias[2 * TRIPLES];
 };
 
 static double plain_margin(const struct plain *p, int k, int dim)
 {
-    double x = 0;
+    double x = p->bias[k] - p->bias[TRIPLES + k];
 
     for (int c = 0; c < dim; c++)
         x += p->users[k][c] * (p->items[k][c] - p->items[TRIPLES + k][c]);
@@ -132,45 +143,58 @@ static void plain_step(struct plain *p, int k, int dim, double lr, struct kern_l
         p->items[k][c] = (1 - lr * (double)l2.i) * i + g * u;
         p->items[TRIPLES + k][c] = (1 - lr * (double)l2.j) * j - g * u;
     }
+    p->bias[k] = (1 - lr * (double)l2.i) * p->bias[k] + g;
+    p->bias[TRIPLES + k] = (1 - lr * (double)l2.j) * p->bias[TRIPLES + k] - g;
 }
 
 /* Each triple has rows of its own, so that no order of steps makes a difference. */
-static void bpr_steps_follow_the_formula(void **)
+static void check_steps(const struct kern *kern, int dim, int n, bool biased)
 {
-    static float users[TRIPLES * DIM_MAX], items[2 * TRIPLES * DIM_MAX];
+    static float users[TRIPLES * DIM_MAX], items[2 * TRIPLES * DIM_MAX], bias[2 * TRIPLES];
     static struct plain p;
     const float lr = 0.1f;
     const struct kern_l2 l2 = {0.02f, 0.05f, 0.4f};
     int32_t own[TRIPLES], other[TRIPLES];
     float margins[TRIPLES + KERN_GROUP];
 
-    for (int k = 0; k < TRIPLES; k++)
-        other[k] = TRIPLES + (own[k] = k);
-    for (const struct kern *const *k = kern_all(); *k; k++)
-        for (int d = 0; d < ARRAY_LEN(dims); d++) {
-            int dim = dims[d], n = TRIPLES - d; /* groups that are whole, and that aren't */
-
-            fill(users, n * dim, 1);
-            fill(items, 2 * TRIPLES * dim, 2);
-            for (int t = 0; t < 2 * TRIPLES; t++)
-                for (int c = 0; c < dim; c++) {
-                    p.items[t][c] = items[t * dim + c];
-                    if (t < TRIPLES)
-                        p.users[t][c] = users[t * dim + c];
-                }
-            (*k)->bpr_steps(&(struct kern_triples){own, own, other, n, users, items, dim}, lr, l2,
-                            margins);
-            for (int t = 0; t < n; t++) {
-                near("margin", (*k)->isa, dim, margins[t], plain_margin(&p, t, dim));
-                plain_step(&p, t, dim, lr, l2);
-                for (int c = 0; c < dim; c++) {
-                    near("user", (*k)->isa, dim, users[t * dim + c], p.users[t][c]);
-                    near("positive", (*k)->isa, dim, items[t * dim + c], p.items[t][c]);
-                    near("negative", (*k)->isa, dim, items[(TRIPLES + t) * dim + c],
-                         p.items[TRIPLES + t][c]);
-                }
-            }
+    fill(users, TRIPLES * dim, 1);
+    fill(items, 2 * TRIPLES * dim, 2);
+    fill(bias, 2 * TRIPLES, 3);
+    for (int t = 0; t < 2 * TRIPLES; t++) {
+        p.bias[t] = biased ? bias[t] : 0;
+        for (int c = 0; c < dim; c++)
+            p.items[t][c] = items[t * dim + c];
+    }
+    for (int t = 0; t < TRIPLES; t++) {
+        other[t] = TRIPLES + (own[t] = t);
+        for (int c = 0; c < dim; c++)
+            p.users[t][c] = users[t * dim + c];
+    }
+    kern->bpr_steps(
+        &(struct kern_triples){own, own, other, n, users, items, biased ? bias : NULL, dim}, lr, l2,
+        margins);
+    for (int t = 0; t < n; t++) {
+        near("margin", kern->isa, dim, margins[t], plain_margin(&p, t, dim));
+        plain_step(&p, t, dim, lr, l2);
+        for (int c = 0; c < dim; c++) {
+            near("user", kern->isa, dim, users[t * dim + c], p.users[t][c]);
+            near("positive", kern->isa, dim, items[t * dim + c], p.items[t][c]);
+            near("negative", kern->isa, dim, items[(TRIPLES + t) * dim + c],
+                 p.items[TRIPLES + t][c]);
         }
+        if (biased) {
+            near("bias", kern->isa, dim, bias[t], p.bias[t]);
+            near("bias", kern->isa, dim, bias[TRIPLES + t], p.bias[TRIPLES + t]);
+        }
+    }
+}
+
+static void bpr_steps_follow_the_formula(void **)
+{
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int d = 0; d < ARRAY_LEN(dims); d++)
+            for (int biased = 0; biased < 2; biased++)
+                check_steps(*k, dims[d], TRIPLES - d, biased); /* groups whole, and not */
 }
 
 /* All triples share their rows: each step must start from what the one before has left. With a
@@ -189,8 +213,8 @@ static void bpr_steps_lose_no_step_on_a_shared_row(void **)
             const float lr = 1e-4f, slope = lr / (1 + expf(1));
             const struct kern_l2 none = {0};
 
-            (*k)->bpr_steps(&(struct kern_triples){zero, zero, one, n, &user, items, 1}, lr, none,
-                            margins);
+            (*k)->bpr_steps(&(struct kern_triples){zero, zero, one, n, &user, items, NULL, 1}, lr,
+                            none, margins);
             assert_true(fabsf(items[0] - 0.5f - (float)n * slope) < 0.01f * (float)n * slope);
             assert_true(fabsf(items[1] + 0.5f + (float)n * slope) < 0.01f * (float)n * slope);
             assert_true(fabsf(user - 1 - (float)n * slope) < 0.01f * (float)n * slope);
@@ -207,8 +231,8 @@ static void bpr_steps_stay_finite_for_scores_far_apart(void **)
             const struct kern_l2 l2 = {0.01f, 0.01f, 0.01f};
             float user = 100, items[] = {(float)sign * 100, 0};
 
-            (*k)->bpr_steps(&(struct kern_triples){zero, zero, one, 1, &user, items, 1}, 0.1f, l2,
-                            margins);
+            (*k)->bpr_steps(&(struct kern_triples){zero, zero, one, 1, &user, items, NULL, 1}, 0.1f,
+                            l2, margins);
             near("margin", (*k)->isa, 1, margins[0], sign * 1e4);
             assert_true(isfinite(user) && isfinite(items[0]) && isfinite(items[1]));
         }
@@ -260,6 +284,196 @@ static void holds_looks_at_all(void **)
             }
 }
 
+static void elementwise_loops_follow_their_formulas(void **)
+{
+    static float a[3 * DIM_MAX], b[3 * DIM_MAX], y[3 * DIM_MAX], in_place[3 * DIM_MAX];
+
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int d = 0; d < ARRAY_LEN(dims); d++) {
+            int n = dims[d];
+
+            fill(a, 3 * n, 1);
+            fill(b, n, 2);
+            memcpy(in_place, a, sizeof a);
+            (*k)->bias_relu(a, 3, n, b, y);
+            (*k)->bias_relu(in_place, 3, n, b, in_place);
+            for (int i = 0; i < 3 * n; i++)
+                near("bias_relu", (*k)->isa, n, y[i], fmax(0, (double)a[i] + (double)b[i % n]));
+            assert_memory_equal(y, in_place, (size_t)(3 * n) * sizeof *y);
+            (*k)->relu_slope(in_place, y, 3 * n); /* now y again, or 0 */
+            assert_memory_equal(y, in_place, (size_t)(3 * n) * sizeof *y);
+            y[0] = 0;
+            y[n - 1] = 1;
+            (*k)->relu_slope(a, y, n);
+            assert_true(n == 1 || a[0] == 0);
+            (*k)->product(y, b, n);
+            near("product", (*k)->isa, n, y[n - 1], b[n - 1]);
+            (*k)->add_product(y, b, b, n);
+            near("add_product", (*k)->isa, n, y[n - 1],
+                 (double)b[n - 1] + (double)b[n - 1] * (double)b[n - 1]);
+        }
+}
+
+enum { SIDE_MAX = 70, DEPTH_MAX = 530 };
+
+/* Both strides of a, with and without what is in c, beside columns that are to stay. */
+static void check_gemm(const struct kern *kern, int m, int n, int k, bool transposed,
+                       bool accumulate)
+{
+    static float a[SIDE_MAX * DEPTH_MAX], b[DEPTH_MAX * (SIDE_MAX + 2)];
+    static float c[SIDE_MAX * (SIDE_MAX + 3)], before[SIDE_MAX * (SIDE_MAX + 3)];
+    int a_row = transposed ? 1 : k, a_col = transposed ? m : 1, ldb = n + 2, ldc = n + 3;
+
+    fill(a, m * k, 1);
+    fill(b, k * ldb, 2);
+    fill(c, m * ldc, 3);
+    memcpy(before, c, sizeof c);
+    kern->gemm(m, n, k, a, a_row, a_col, b, ldb, c, ldc, accumulate);
+    for (int i = 0; i < m; i++) {
+        for (int j = 0; j < n; j++) {
+            double want = accumulate ? before[i * ldc + j] : 0;
+
+            for (int l = 0; l < k; l++)
+                want += (double)a[i * a_row + l * a_col] * (double)b[l * ldb + j];
+            near("gemm", kern->isa, k, c[i * ldc + j], want);
+        }
+        assert_memory_equal(c + i * ldc + n, before + i * ldc + n, 3 * sizeof *c);
+    }
+}
+
+static void gemm_is_the_product_of_matrices_of_any_shape(void **)
+{
+    static const int sides[] = {1, 2, 3, 5, 6, 7, 12, 13, 16, 31, 32, 33, SIDE_MAX};
+    static const int depths[] = {0, 1, 2, 17, 64, 256, 257, DEPTH_MAX};
+
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int m = 0; m < ARRAY_LEN(sides); m++)
+            for (int n = 0; n < ARRAY_LEN(sides); n++)
+                for (int d = 0; d < ARRAY_LEN(depths); d++)
+                    for (int how = 0; how < 4; how++)
+                        check_gemm(*k, sides[m], sides[n], depths[d], how & 1, how & 2);
+}
+
+static void gemm_has_the_same_bits_however_it_is_cut(void **)
+{
+    enum { M = 29, N = 67, K = 300 };
+    static float a[M * K], b[K * N], whole[M * N], cut[M * N];
+
+    fill(a, M * K, 1);
+    fill(b, K * N, 2);
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int step = 1; step < M; step++) {
+            (*k)->gemm(M, N, K, a, K, 1, b, N, whole, N, false);
+            for (int i = 0; i < M; i += step)
+                for (int j = 0; j < N; j += 2 * step + 1)
+                    (*k)->gemm(MIN(step, M - i), MIN(2 * step + 1, N - j), K, a + i * K, K, 1,
+                               b + j, N, cut + i * N + j, N, false);
+            assert_memory_equal(whole, cut, sizeof whole);
+        }
+}
+
+/* Each number as if z were off by a unit in the last place, far out too. */
+static void softmax_and_logistic_follow_the_formula(void **)
+{
+    enum { N = 300 };
+    static float x[N], out[N];
+
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int n = 1; n <= N; n += n < 70 ? 1 : 23)
+            for (int spread = 1; spread <= 64; spread *= 8) {
+                const float scale = 0.7f, weight = 3;
+                double most = -INFINITY, sum = 0, loss = 0, slope = 0, log_sum;
+                struct kern_sums got;
+
+                fill(x, n, (uint64_t)n);
+                for (int c = 0; c < n; c++)
+                    most = fmax(most, x[c] *= (float)spread);
+                for (int c = 0; c < n; c++)
+                    sum += exp((x[c] - most) * scale);
+                log_sum = (*k)->softmax(x, n, scale, weight, out);
+                near("log sum", (*k)->isa, n, log_sum, most * scale + log(sum));
+                for (int c = 0; c < n; c++)
+                    near("share", (*k)->isa, n, out[c], weight * exp((x[c] - most) * scale) / sum);
+                got = (*k)->logistic(x, n, 0.25f, out);
+                for (int c = 0; c < n; c++) {
+                    double z = x[c] - 0.25f, s = 1 / (1 + exp(-z));
+
+                    loss += z > 0 ? z + log1p(exp(-z)) : log1p(exp(z));
+                    slope += s;
+                    if (!(fabs(out[c] - s) <= s * (4e-7 + 7e-8 * fabs(z))))
+                        fail_msg("%s: sigmoid(%g) is %g, not %g", (*k)->isa, z, out[c], s);
+                }
+                near("loss", (*k)->isa, n, got.loss, loss);
+                near("slopes", (*k)->isa, n, got.slope, slope);
+                assert_int_equal(got.n, n);
+            }
+}
+
+static void what_is_minus_infinity_does_not_count(void **)
+{
+    static float x[100], out[100], shorter[100];
+
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int n = 2; n < ARRAY_LEN(x); n++) {
+            struct kern_sums got;
+
+            fill(x, n, (uint64_t)n);
+            x[n - 1] = -INFINITY;
+            near("log sum", (*k)->isa, n, (*k)->softmax(x, n, 2, 1, out),
+                 (*k)->softmax(x, n - 1, 2, 1, shorter));
+            assert_true(out[n - 1] == 0);
+            got = (*k)->logistic(x, n, 0, out);
+            near("loss", (*k)->isa, n, got.loss, (*k)->logistic(x, n - 1, 0, shorter).loss);
+            assert_true(out[n - 1] == 0);
+            assert_int_equal(got.n, n - 1);
+            assert_true((*k)->softmax(x + n - 1, 1, 2, 1, out) == -INFINITY && out[0] == 0);
+        }
+}
+
+static void what_is_later_is_masked(void **)
+{
+    enum { N = 100 };
+    static float x[N], out[N];
+    static int32_t since[N];
+
+    fill(x, N, 1);
+    x[3] = -INFINITY;
+    for (int c = 0; c < N; c++)
+        since[c] = c % 5 == 4 ? INT32_MIN : c % 7;
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int n = 0; n < N; n++)
+            for (int32_t when = -1; when < 8; when++) {
+                int want = 0, got = (*k)->mask_later(x, since, n, when, out);
+
+                for (int c = 0; c < n; c++) {
+                    bool later = since[c] > when;
+
+                    assert_true(out[c] == (later ? -INFINITY : x[c]));
+                    want += !later && c != 3;
+                }
+                assert_int_equal(got, want);
+            }
+}
+
+static void scaled_and_add_scaled_follow_the_formula(void **)
+{
+    static float x[DIM_MAX], y[DIM_MAX], sum[DIM_MAX];
+
+    fill(x, DIM_MAX, 1);
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int d = 0; d < ARRAY_LEN(dims); d++) {
+            fill(sum, DIM_MAX, 2);
+            fill(y, DIM_MAX, 2);
+            (*k)->add_scaled(sum, 1.5f, x, dims[d]);
+            for (int c = 0; c < DIM_MAX; c++)
+                near("sum", (*k)->isa, 1, sum[c], y[c] + (c < dims[d] ? 1.5 * x[c] : 0));
+            (*k)->scaled(sum, -2, x, dims[d]);
+            (*k)->scaled(sum, -2, sum, dims[d]);
+            for (int c = 0; c < dims[d]; c++)
+                near("product", (*k)->isa, 1, sum[c], 4 * x[c]);
+        }
+}
+
 static void any_above_is_strict(void **)
 {
     static float x[200];
@@ -291,6 +505,14 @@ int main(void)
         cmocka_unit_test(bpr_steps_stay_finite_for_scores_far_apart),
         cmocka_unit_test(may_have_never_denies_what_is_there),
         cmocka_unit_test(holds_looks_at_all),
+        cmocka_unit_test(dot_follows_the_formula),
+        cmocka_unit_test(elementwise_loops_follow_their_formulas),
+        cmocka_unit_test(gemm_is_the_product_of_matrices_of_any_shape),
+        cmocka_unit_test(gemm_has_the_same_bits_however_it_is_cut),
+        cmocka_unit_test(softmax_and_logistic_follow_the_formula),
+        cmocka_unit_test(what_is_minus_infinity_does_not_count),
+        cmocka_unit_test(what_is_later_is_masked),
+        cmocka_unit_test(scaled_and_add_scaled_follow_the_formula),
         cmocka_unit_test(any_above_is_strict),
     };
 

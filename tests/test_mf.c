@@ -13,7 +13,8 @@ enum { DIM = 6 };
 /* One user, items 0 and 1; the user has item 0, so item 1 is the only negative. */
 static const int32_t zero[] = {0};
 static const struct candidate two_items[] = {{0, 0}, {1, 0}};
-static const struct cell one_pair = {zero, zero, zero, 1, two_items, 2, 5};
+static const struct cell one_pair = {
+    .users = zero, .items = zero, .when = zero, .n = 1, .pool = two_items, .n_pool = 2, .key = 5};
 
 static struct model *small_model(double lr, double reg)
 {
@@ -106,7 +107,8 @@ static void a_cell_changes_its_own_rows_alone(void **)
 {
     static const int32_t users[] = {1, 1, 3}, items[] = {2, 4, 4}, when[] = {0, 0, 0};
     static const struct candidate pool[] = {{2, 0}, {4, 0}, {5, 0}, {7, 0}};
-    const struct cell c = {users, items, when, 3, pool, 4, 9};
+    const struct cell c = {
+        .users = users, .items = items, .when = when, .n = 3, .pool = pool, .n_pool = 4, .key = 9};
     struct dataset d;
     struct model *m;
     struct tensor t[MODEL_TENSORS_MAX];
@@ -181,7 +183,13 @@ static void check_draws(double future, bool at_once)
     int drawn[6][7] = {0}; /* positive, item; the last column: none */
 
     for (uint64_t key = 0; key < DRAWS; key++) {
-        const struct cell c = {drawn_users, drawn_items, drawn_when, 6, six, 6, key};
+        const struct cell c = {.users = drawn_users,
+                               .items = drawn_items,
+                               .when = drawn_when,
+                               .n = 6,
+                               .pool = six,
+                               .n_pool = 6,
+                               .key = key};
         struct sampler s;
         int32_t j[6];
 
@@ -258,7 +266,13 @@ static void no_negative_of_many_is_the_users_own_or_too_new(void **)
 static void a_user_who_has_all_gets_no_negative_and_no_step(void **)
 {
     static const int32_t users[] = {0, 0}, items[] = {0, 1}, when[] = {0, 0};
-    const struct cell c = {users, items, when, 2, two_items, 2, 1};
+    const struct cell c = {.users = users,
+                           .items = items,
+                           .when = when,
+                           .n = 2,
+                           .pool = two_items,
+                           .n_pool = 2,
+                           .key = 1};
     struct model *m = small_model(0.1, 0.1);
     struct tally seen = {0};
     double before[3 * DIM], after[3 * DIM];
@@ -290,7 +304,13 @@ static void the_hardest_of_the_negatives_is_learned_from(void **)
         int pushed[N_ITEMS] = {0};
 
         for (uint64_t key = 0; key < RUNS; key++) {
-            const struct cell c = {zero, zero, zero, 1, pool, N_ITEMS, key};
+            const struct cell c = {.users = zero,
+                                   .items = zero,
+                                   .when = zero,
+                                   .n = 1,
+                                   .pool = pool,
+                                   .n_pool = N_ITEMS,
+                                   .key = key};
             struct model *m = made_model("mf", &d, 1);
             struct tensor t[MODEL_TENSORS_MAX];
             struct tally seen = {0};

@@ -147,6 +147,10 @@ static void a_header_that_lies_is_refused(void **)
         {"options that are no JSON", "{\\\"embedding_dim", "{\\\"embedding_dim\\\"", "'options'"},
         {"a missing tensor", "item_embedding.weight", "item_embedding",
          "'item_embedding.weight' is missing"},
+        {"a word that isn't one", "\\\"optimizer\\\":\\\"sgd", "\\\"optimizer\\\":\\\"sgx",
+         "'optimizer'"},
+        {"a text that isn't one", "\\\"optimizer\\\":\\\"sgd\\\"", "\\\"optimizer\\\":1",
+         "'optimizer'"},
         {"no metadata", "__metadata__", "metadata", "not a model that kindred wrote"},
         {"a short digest", "dddd", "d", "not a model that kindred wrote"},
         {"no JSON", "{\"__metadata__", "{{\"__metadata__", "header"},
@@ -158,6 +162,72 @@ static void a_header_that_lies_is_refused(void **)
         put_changed(&b, cases[c].from, cases[c].to);
         refused(b.data, b.len, cases[c].reason, cases[c].what);
     }
+}
+
+/* As a file of an earlier version, which knew of no such option. */
+static void an_option_that_is_lacking_takes_its_default(void **)
+{
+    static const char *const lacking[] = {"\\\"optimizer\\\":\\\"sgd\\\",", "\\\"batch_size\\\":1,",
+                                          "\\\"item_bias\\\":false,"};
+
+    for (int i = 0; i < ARRAY_LEN(lacking); i++) {
+        struct err err = {0};
+        struct model *m, *back;
+        AUTO(buf) b = {0};
+
+        put_changed(&b, lacking[i], "");
+        assert_true(file_write(path, b.data, b.len, &err));
+        m = store_load(path, &err);
+        if (!m)
+            fail_msg("without %s: %s", lacking[i], err.msg);
+        assert_true(store_save(m, path, &err));
+        back = store_load(path, &err);
+        assert_non_null(back);
+        AUTO_FREE char *x = model_options_json(m);
+        AUTO_FREE char *y = model_options_json(back);
+        assert_string_equal(x, y);
+        assert_non_null(strstr(x, "\"optimizer\":\"sgd\""));
+        model_free(m);
+        model_free(back);
+    }
+}
+
+/* What an optimiser carries comes back with a checkpoint, and is no part of the model. */
+static void a_checkpoint_brings_back_what_the_optimiser_carries(void **)
+{
+    struct err err = {0};
+    struct model *m = made_model("mf", &data, 1), *was, *to = made_model("mf", &data, 1);
+    struct tensor a[MODEL_TENSORS_MAX], b[MODEL_TENSORS_MAX];
+    AUTO(buf) text = {0};
+    int n;
+
+    made_set_text(m, "optimizer", "adam");
+    made_set_text(to, "optimizer", "adam");
+    m->ops->init(m, &data.part[DATASET_TRAIN]);
+    to->ops->init(to, &data.part[DATASET_TRAIN]);
+    n = model_training(m, a);
+    assert_int_equal(n, 6);
+    assert_int_equal(model_training(to, b), n);
+    for (int i = 0; i < n; i++)
+        for (int64_t k = 0; k < a[i].rows * a[i].cols; k++)
+            a[i].data[k] = (float)(k + 1000 * i);
+    assert_true(store_save_checkpoint(m, "told", path, &err));
+    was = store_load(path, &err);
+    if (!was)
+        fail_msg("%s", err.msg);
+    assert_true(store_training(was, &text));
+    assert_string_equal(buf_str(&text), "told");
+    store_copy_training(to, was);
+    for (int i = 0; i < n; i++)
+        assert_memory_equal(a[i].data, b[i].data, (size_t)(a[i].rows * a[i].cols) * sizeof(float));
+    model_free(was);
+    assert_true(store_save(m, path, &err));
+    was = store_load(path, &err);
+    assert_non_null(was);
+    assert_false(store_training(was, &text));
+    model_free(was);
+    model_free(m);
+    model_free(to);
 }
 
 static void a_header_length_beyond_the_file_is_refused(void **)
@@ -239,6 +309,8 @@ int main(void)
         cmocka_unit_test(a_file_cut_anywhere_is_refused),
         cmocka_unit_test(bytes_behind_the_end_are_refused),
         cmocka_unit_test(a_header_that_lies_is_refused),
+        cmocka_unit_test(an_option_that_is_lacking_takes_its_default),
+        cmocka_unit_test(a_checkpoint_brings_back_what_the_optimiser_carries),
         cmocka_unit_test(a_header_length_beyond_the_file_is_refused),
         cmocka_unit_test(numbers_that_are_not_finite_are_refused),
         cmocka_unit_test(a_changed_byte_never_crashes),

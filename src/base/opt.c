@@ -122,7 +122,7 @@ static bool in_range(const struct opt *o, double v, const char *shown, struct er
     return err_set(err, ERR_USAGE, "%s: %.15g is outside %.15g..%.15g", shown, v, o->lo, o->hi);
 }
 
-static bool allowed_word(const struct opt *o, const char *text, const char *shown, struct err *err)
+bool opt_allows(const struct opt *o, const char *text)
 {
     size_t n = strlen(text);
 
@@ -133,7 +133,7 @@ static bool allowed_word(const struct opt *o, const char *text, const char *show
         if (n && !strncmp(word, text, n) && (word[n] == '\0' || word[n] == '|'))
             return true;
     }
-    return err_set(err, ERR_USAGE, "%s: '%s' is none of %s", shown, text, o->arg);
+    return false;
 }
 
 static bool set_bool(bool *out, const char *text, const char *shown, struct err *err)
@@ -201,7 +201,8 @@ static bool set_value(struct opt_set *s, const struct opt_group *g, const struct
     if (o->kind != OPT_TEXT)
         return set_number(o, out, texts[0], shown, err);
     *(opt_text *)out = texts[0];
-    return allowed_word(o, texts[0], shown, err);
+    return opt_allows(o, texts[0]) ||
+           err_set(err, ERR_USAGE, "%s: '%s' is none of %s", shown, texts[0], o->arg);
 }
 
 int opt_int_list(const char *option, const char *text, int lo, int hi, int *out, int max,

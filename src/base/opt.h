@@ -106,6 +106,9 @@ NODISCARD bool opt_parse(struct opt_set *s, const char *const *argv, const char 
 /* All groups as help text, wrapped at 80 columns. */
 void opt_help(const struct opt_set *s, FILE *out);
 
+/* Whether the option may be that text: any, unless its `arg` lists words. */
+bool opt_allows(const struct opt *o, const char *text);
+
 /* Every option of the group as a member of the object that is open. */
 void opt_write_json(const struct opt_group *g, struct json_out *out);
 

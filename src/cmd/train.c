@@ -213,7 +213,8 @@ static bool run(const char *const *argv, struct err *err)
     next = cmd_parse(&cmd_train, &opts, argv, 0, err);
     if (next != CMD_GO)
         return next == CMD_DONE;
-    return check_alone(err) && train(&o, &opts, ops, group.values, err);
+    return (!ops->check || ops->check(group.values, err)) && check_alone(err) &&
+           train(&o, &opts, ops, group.values, err);
 }
 
 const struct cmd cmd_train = {

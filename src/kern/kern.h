@@ -22,8 +22,23 @@ struct kern_triples {
     const int32_t *users, *taken, *others;
     int64_t n;
     float *user_rows, *item_rows; /* (*, dim) */
+    float *item_bias;             /* (*), added to an item's products; NULL: none */
     int dim;
 };
+
+/* What kern->logistic saw: over the numbers that aren't -INFINITY, the sums of log(1 + exp(z)) and
+ * of its slopes, and how many they are. */
+struct kern_sums {
+    float loss, slope;
+    int n;
+};
+
+/* One step of a row x along a gradient g = coef * dir + l2 * x. */
+struct kern_step {
+    float lr, coef, l2;
+};
+
+enum kern_optimizer { KERN_SGD, KERN_ADAGRAD, KERN_ROWWISE_ADAGRAD, KERN_ADAM, KERN_OPTIMIZERS };
 
 struct kern {
     const char *isa;
@@ -33,6 +48,9 @@ struct kern {
     void (*scores)(const float *const *queries, int n, const float *items, int32_t count, int dim,
                    float *out, int64_t stride);
 
+    /* <a, b>, dim floats each. */
+    float (*dot)(const float *a, const float *b, int dim);
+
     /* Whether ids[0..n-1] holds that id. */
     bool (*holds)(const int32_t *ids, int64_t n, int32_t id);
 
@@ -40,17 +58,62 @@ struct kern {
      * ones the first; negative ids don't count. -1 if none does, or all products are NaN. */
     int (*best_of)(const float *query, const float *rows, const int32_t *ids, int n, int dim);
 
-    /* One step of BPR for each of t's triples, in order; their margins x = <u, i - j> are those of
-     * 1 to 2 KERN_GROUPs earlier, in time for the rows to be changed by others meanwhile.
-     * margins: room for n rounded up to a multiple of KERN_GROUP.
-     * A step climbs log sigmoid(x) - (l2.u |u|^2 + l2.i |i|^2 + l2.j |j|^2) / 2 by lr.
-     * Source: Rendle et al., BPR, UAI 2009, section 4.1. */
+    /* One step of BPR for each of t's triples, in order; their margins x = <u, i - j>, with the
+     * biases, are those of 1 to 2 KERN_GROUPs earlier, in time for the rows to be changed by others
+     * meanwhile. margins: room for n rounded up to a multiple of KERN_GROUP. A step climbs log
+     * sigmoid(x) - (l2.u |u|^2 + l2.i |i|^2 + l2.j |j|^2) / 2 by lr. Source: Rendle et al., BPR,
+     * UAI 2009, section 4.1. */
     void (*bpr_steps)(const struct kern_triples *t, float lr, struct kern_l2 l2, float *margins);
 
     /* maybe[k]: false if no k' in 0..n-1 has owners[k'] == owners[k] and ids[k'] == others[k].
      * True may be wrong: all is looked up within KERN_WINDOW of k alone. */
     void (*may_have)(const int32_t *owners, const int32_t *ids, const int32_t *others, int64_t n,
                      bool *maybe);
+
+    /* out = max(x + bias, 0): x, out (m, n), the same bias (n) for each row; out may be x. */
+    void (*bias_relu)(const float *x, int m, int n, const float *bias, float *out);
+
+    /* Slopes by max(x, 0) become those by x: 0 where out = max(x, 0) is. slope, out (n). */
+    void (*relu_slope)(float *slope, const float *out, int64_t n);
+
+    /* y *= x; y += a * b, number by number; n floats each, which don't overlap. */
+    void (*product)(float *y, const float *x, int n);
+    void (*add_product)(float *y, const float *a, const float *b, int n);
+
+    /* c[i * ldc + j] = sum over l of a[i * a_row + l * a_col] * b[l * ldb + j]; with `accumulate`
+     * that is added to c. c (m, n), a (m, k) by any strides, so a matrix or its transpose, b (k,
+     * n). c overlaps neither a nor b. The same bits whatever pieces m and n are cut into. Takes 32
+     * KiB of stack. */
+    void (*gemm)(int m, int n, int k, const float *a, int a_row, int a_col, const float *b, int ldb,
+                 float *c, int ldc, bool accumulate);
+
+    /* out[k] = x[k], but -INFINITY where since[k] > when; n each. Returns how many aren't
+     * -INFINITY. */
+    int (*mask_later)(const float *x, const int32_t *since, int n, int32_t when, float *out);
+
+    /* With z = x[k] - shift: slopes[k] = sigmoid(z), the slope of log(1 + exp(z)). x, slopes (n).
+     */
+    struct kern_sums (*logistic)(const float *x, int n, float shift, float *slopes);
+
+    /* out[k] = weight * exp(x[k] * scale) / sum over l of exp(x[l] * scale). Returns the logarithm
+     * of that sum; where all x are -INFINITY it is -INFINITY, and out is 0. x, out (n), scale > 0.
+     */
+    float (*softmax)(const float *x, int n, float scale, float weight, float *out);
+
+    /* y += a * x, n floats each, which don't overlap. */
+    void (*add_scaled)(float *y, float a, const float *x, int n);
+
+    /* y = a * x, n floats each; y may be x. */
+    void (*scaled)(float *y, float a, const float *x, int n);
+
+    /* row, dir (n), which don't overlap. state: what the optimiser carries for this row;
+     * model/optim.h says what, and gives the sources. KERN_SGD              row -= lr g
+     *   KERN_ADAGRAD          s0 (n) += g^2; row -= lr g / (sqrt(s0) + 1e-10)
+     *   KERN_ROWWISE_ADAGRAD  s0 (1) += mean of g^2; row -= lr g / (sqrt(s0) + 1e-10)
+     *   KERN_ADAM             s0 (n), s1 (n): moving means of g and g^2 (.9, .999); s2 (2): those
+     * of 1, by which they are divided; row -= lr m / (sqrt(v) + 1e-8) */
+    void (*step[KERN_OPTIMIZERS])(float *row, float *const *state, const float *dir, int n,
+                                  struct kern_step s);
 
     /* Whether any of x[0..n-1] is greater than the limit. */
     bool (*any_above)(const float *x, int32_t n, float limit);

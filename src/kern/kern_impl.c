@@ -36,7 +36,7 @@ INLINE group choose(group_bits mask, group yes, group no)
 
 /* exp(x) to 2 ulp or so, for x in -87..88; beyond, what it is at the bounds; NaN of NaN.
  * exp(x) = 2^n exp(r), |r| <= ln 2 / 2; the polynomial is that of Cephes' expf. */
-INLINE group exp_of(group x)
+INLINE group exp_group(group x)
 {
     const group zero = {0}, low = zero - 87.0f, high = zero + 88.0f;
     group r, y;
@@ -133,11 +133,16 @@ INLINE void bpr_prefetch(const struct kern_triples *t, int64_t k, int dim)
 
 INLINE group margin_of(const struct kern_triples *t, int64_t k, int dim)
 {
+    group part;
+
     if (k >= t->n)
         return (group){0};
-    return bpr_margin(t->user_rows + (int64_t)t->users[k] * dim,
+    part = bpr_margin(t->user_rows + (int64_t)t->users[k] * dim,
                       t->item_rows + (int64_t)t->taken[k] * dim,
                       t->item_rows + (int64_t)t->others[k] * dim, dim);
+    if (t->item_bias)
+        part[0] += t->item_bias[t->taken[k]] - t->item_bias[t->others[k]];
+    return part;
 }
 
 INLINE void update_of(const struct kern_triples *t, int64_t k, int dim, float g,
@@ -147,6 +152,12 @@ INLINE void update_of(const struct kern_triples *t, int64_t k, int dim, float g,
         return;
     bpr_update(t->user_rows + (int64_t)t->users[k] * dim, t->item_rows + (int64_t)t->taken[k] * dim,
                t->item_rows + (int64_t)t->others[k] * dim, dim, g, keep);
+    if (t->item_bias) {
+        float *i = &t->item_bias[t->taken[k]], *j = &t->item_bias[t->others[k]];
+
+        *i = keep.i * *i + g;
+        *j = keep.j * *j - g;
+    }
 }
 
 /* A step's stores keep the store queue busy and the product that comes next waits for a sigmoid: so
@@ -161,7 +172,7 @@ INLINE void bpr_steps_of(const struct kern_triples *t, int dim, float lr, struct
         part[k] = margin_of(t, k, dim);
     for (int64_t first = 0; first < t->n; first += KERN_GROUP) {
         group x = sum_lanes(part);
-        group g = lr / (1 + exp_of(x)); /* lr * sigmoid(-x): lr times the slope of log sigmoid */
+        group g = lr / (1 + exp_group(x)); /* lr * sigmoid(-x): lr times the slope of log sigmoid */
 
         store(margins + first, x);
         for (int64_t k = first; k < first + KERN_GROUP; k++) {
@@ -239,6 +250,35 @@ static int best_of(const float *query, const float *rows, const int32_t *ids, in
     return dim == 64 ? best_of_dim(query, rows, ids, n, 64) : best_of_dim(query, rows, ids, n, dim);
 }
 
+static void bias_relu(const float *x, int m, int n, const float *bias, float *out)
+{
+    for (int i = 0; i < m; i++, x += n, out += n)
+#pragma GCC ivdep
+        for (int k = 0; k < n; k++) {
+            float sum = x[k] + bias[k];
+
+            out[k] = sum > 0 ? sum : 0;
+        }
+}
+
+static void relu_slope(float *restrict slope, const float *restrict out, int64_t n)
+{
+    for (int64_t k = 0; k < n; k++)
+        slope[k] = out[k] > 0 ? slope[k] : 0;
+}
+
+static void product(float *restrict y, const float *restrict x, int n)
+{
+    for (int k = 0; k < n; k++)
+        y[k] *= x[k];
+}
+
+static void add_product(float *restrict y, const float *restrict a, const float *restrict b, int n)
+{
+    for (int k = 0; k < n; k++)
+        y[k] += a[k] * b[k];
+}
+
 static bool any_above(const float *x, int32_t n, float limit)
 {
     int found = 0;
@@ -248,6 +288,320 @@ static bool any_above(const float *x, int32_t n, float limit)
     return found;
 }
 
+/* ---- matrix product ----
+ *
+ * A tile of c, TILE_ROWS by TILE_COLS, stays in registers over DEPTH steps of k; the columns of b
+ * that belong to it are packed, zeros behind the last. Every number of c is summed in the order of
+ * k, in whichever tile it lies. */
+#if defined(__AVX512F__)
+enum { LANES = 16, TILE_ROWS = 12 };
+#elif defined(__AVX2__)
+enum { LANES = 8, TILE_ROWS = 6 };
+#else
+enum { LANES = 4, TILE_ROWS = 6 };
+#endif
+enum { TILE_COLS = 2 * LANES, DEPTH = 256 };
+
+typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
+typedef float loose __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
+typedef int32_t int_lanes __attribute__((vector_size(LANES * sizeof(int32_t))));
+
+struct panel {
+    lanes b[DEPTH][2];
+};
+
+/* (k, n) of b, n <= TILE_COLS. */
+static void pack(struct panel *p, int k, int n, const float *b, int ldb)
+{
+    if (n == TILE_COLS)
+        for (int l = 0; l < k; l++)
+            memcpy(p->b[l], b + (int64_t)l * ldb, sizeof p->b[l]);
+    else
+        for (int l = 0; l < k; l++) {
+            memset(p->b[l], 0, sizeof p->b[l]);
+            memcpy(p->b[l], b + (int64_t)l * ldb, (size_t)n * sizeof(float));
+        }
+}
+
+/* TILE_COLS columns of m rows of c, m <= TILE_ROWS a constant where it's inlined. */
+static inline __attribute__((always_inline)) void tile(int m, int k, const float *a, int64_t a_row,
+                                                       int64_t a_col, const struct panel *p,
+                                                       float *c, int64_t ldc, bool accumulate)
+{
+    lanes sum[TILE_ROWS][2] = {0};
+
+#pragma GCC unroll 16
+    for (int i = 0; i < m; i++)
+        if (accumulate) {
+            sum[i][0] = *(const loose *)(c + i * ldc);
+            sum[i][1] = *(const loose *)(c + i * ldc + LANES);
+        }
+    for (int l = 0; l < k; l++) {
+        lanes b0 = p->b[l][0], b1 = p->b[l][1];
+
+#pragma GCC unroll 16
+        for (int i = 0; i < m; i++) {
+            float x = a[i * a_row + l * a_col];
+
+            sum[i][0] += x * b0;
+            sum[i][1] += x * b1;
+        }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < m; i++) {
+        *(loose *)(c + i * ldc) = sum[i][0];
+        *(loose *)(c + i * ldc + LANES) = sum[i][1];
+    }
+}
+
+/* All TILE_COLS columns of c; the last rows in tiles of 4, 2 and 1. */
+static void tiles(int m, int k, const float *a, int64_t a_row, int64_t a_col, const struct panel *p,
+                  float *c, int64_t ldc, bool accumulate)
+{
+    int i = 0;
+
+    for (; m - i >= TILE_ROWS; i += TILE_ROWS)
+        tile(TILE_ROWS, k, a + i * a_row, a_row, a_col, p, c + i * ldc, ldc, accumulate);
+    for (; m - i >= 4; i += 4)
+        tile(4, k, a + i * a_row, a_row, a_col, p, c + i * ldc, ldc, accumulate);
+    for (; m - i >= 2; i += 2)
+        tile(2, k, a + i * a_row, a_row, a_col, p, c + i * ldc, ldc, accumulate);
+    if (i < m)
+        tile(1, k, a + i * a_row, a_row, a_col, p, c + i * ldc, ldc, accumulate);
+}
+
+/* The last n < TILE_COLS columns, by way of whole tiles beside c. */
+static void edge_tiles(int m, int n, int k, const float *a, int64_t a_row, int64_t a_col,
+                       const struct panel *p, float *c, int64_t ldc, bool accumulate)
+{
+    lanes whole[TILE_ROWS][2] = {0};
+    size_t bytes = (size_t)n * sizeof(float);
+
+    for (int i = 0; i < m; i += TILE_ROWS) {
+        int rows = m - i < TILE_ROWS ? m - i : TILE_ROWS;
+
+        for (int r = 0; accumulate && r < rows; r++)
+            memcpy(whole[r], c + (i + r) * ldc, bytes);
+        tiles(rows, k, a + i * a_row, a_row, a_col, p, (float *)whole, TILE_COLS, accumulate);
+        for (int r = 0; r < rows; r++)
+            memcpy(c + (i + r) * ldc, whole[r], bytes);
+    }
+}
+
+static void gemm(int m, int n, int k, const float *a, int a_row, int a_col, const float *b, int ldb,
+                 float *c, int ldc, bool accumulate)
+{
+    struct panel p;
+
+    for (int l = 0; l == 0 || l < k; l += DEPTH, accumulate = true)
+        for (int j = 0; j < n; j += TILE_COLS) {
+            int depth = k - l < DEPTH ? k - l : DEPTH, cols = n - j < TILE_COLS ? n - j : TILE_COLS;
+            const float *from = a + (int64_t)l * a_col;
+
+            pack(&p, depth, cols, b + (int64_t)l * ldb + j, ldb);
+            if (cols == TILE_COLS)
+                tiles(m, depth, from, a_row, a_col, &p, c + j, ldc, accumulate);
+            else
+                edge_tiles(m, cols, depth, from, a_row, a_col, &p, c + j, ldc, accumulate);
+        }
+}
+
+/* ---- exponentials ---- */
+
+/* x - n * ln 2. Without fused products the rounding of the second counts: as much as that of x. */
+static inline float minus_ln2(float x, float n)
+{
+#ifdef __FMA__
+    return __builtin_fmaf(-n, 0.693147181f, x);
+#else
+    return x - n * 0.693147181f;
+#endif
+}
+
+/* exp(x) of x <= 0; 0 below -88. x = n ln 2 + r; n + 127 is the exponent of the result, exp(r) a
+ * polynomial (Cephes, expf). */
+static inline float exp_of(float x)
+{
+    float r, p, power;
+    uint32_t bits;
+    int32_t n;
+
+    x = x < -88.02f ? -88.02f : x;
+    n = (int32_t)(x * 1.44269504f + 127.5f);
+    r = minus_ln2(x, (float)(int32_t)((uint32_t)n - 127)); /* wraps where x is no number */
+    p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1;
+    bits = (uint32_t)n << 23;
+    memcpy(&power, &bits, sizeof power);
+    return p * power;
+}
+
+/* log(1 + e), 0 <= e <= 1: twice the series of artanh(e / (2 + e)), whose argument is at most 1/3.
+ */
+static inline float log1p_of(float e)
+{
+    float w = e / (2 + e), w2 = w * w, p = 1.0f / 13;
+
+    p = p * w2 + 1.0f / 11;
+    p = p * w2 + 1.0f / 9;
+    p = p * w2 + 1.0f / 7;
+    p = p * w2 + 1.0f / 5;
+    p = p * w2 + 1.0f / 3;
+    p = p * w2 + 1;
+    return 2 * w * p;
+}
+
+static struct kern_sums logistic(const float *restrict x, int n, float shift,
+                                 float *restrict slopes)
+{
+    float loss = 0, slope = 0;
+    int counted = 0;
+
+    for (int k = 0; k < n; k++) {
+        float z = x[k] - shift, e = exp_of(z > 0 ? -z : z), s = (z > 0 ? 1 : e) / (1 + e);
+
+        loss += (z > 0 ? z : 0) + log1p_of(e);
+        slope += s;
+        counted += x[k] != -INFINITY;
+        slopes[k] = s;
+    }
+    return (struct kern_sums){loss, slope, counted};
+}
+
+/* The greatest of x[0..n-1]; -INFINITY where there is none. Lane by lane: as one running maximum
+ * the loop is not made a vector. */
+static float greatest(const float *x, int n)
+{
+    lanes most = (lanes){0} - INFINITY, some;
+    float all = -INFINITY;
+    int k = 0;
+
+    for (; k + LANES <= n; k += LANES) {
+        int_lanes more;
+
+        memcpy(&some, x + k, sizeof some);
+        more = some > most;
+        most = (lanes)((more & (int_lanes)some) | (~more & (int_lanes)most));
+    }
+    for (int l = 0; l < LANES; l++)
+        all = most[l] > all ? most[l] : all;
+    for (; k < n; k++)
+        all = x[k] > all ? x[k] : all;
+    return all;
+}
+
+static int mask_later(const float *restrict x, const int32_t *restrict since, int n, int32_t when,
+                      float *restrict out)
+{
+    int left = 0;
+
+    for (int k = 0; k < n; k++) {
+        out[k] = since[k] > when ? -INFINITY : x[k];
+        left += out[k] != -INFINITY;
+    }
+    return left;
+}
+
+static void scaled(float *y, float a, const float *x, int n)
+{
+    for (int k = 0; k < n; k++)
+        y[k] = a * x[k];
+}
+
+static void add_scaled(float *restrict y, float a, const float *restrict x, int n)
+{
+    for (int k = 0; k < n; k++)
+        y[k] += a * x[k];
+}
+
+static float softmax(const float *restrict x, int n, float scale, float weight, float *restrict out)
+{
+    float most = greatest(x, n), sum = 0;
+
+    if (most == -INFINITY) {
+        memset(out, 0, (size_t)n * sizeof *out);
+        return -INFINITY;
+    }
+    for (int k = 0; k < n; k++) {
+        float e = exp_of((x[k] - most) * scale);
+
+        sum += e;
+        out[k] = e;
+    }
+    scaled(out, weight / sum, out, n);
+    return most * scale + logf(sum);
+}
+
+/* ---- steps of the optimisers ---- */
+
+static void step_sgd(float *restrict row, float *const *, const float *restrict dir, int n,
+                     struct kern_step s)
+{
+    const float keep = 1 - s.lr * s.l2, by = s.lr * s.coef;
+
+    for (int k = 0; k < n; k++)
+        row[k] = keep * row[k] - by * dir[k];
+}
+
+static const float ADAGRAD_EPS = 1e-10f;
+
+static void step_adagrad(float *restrict row, float *const *state, const float *restrict dir, int n,
+                         struct kern_step s)
+{
+    float *restrict squares = state[0];
+
+    for (int k = 0; k < n; k++) {
+        float g = s.coef * dir[k] + s.l2 * row[k], sum = squares[k] + g * g;
+
+        squares[k] = sum;
+        row[k] -= s.lr * g / (sqrtf(sum) + ADAGRAD_EPS);
+    }
+}
+
+static void step_rowwise_adagrad(float *restrict row, float *const *state,
+                                 const float *restrict dir, int n, struct kern_step s)
+{
+    float squares = 0, by;
+
+    for (int k = 0; k < n; k++) {
+        float g = s.coef * dir[k] + s.l2 * row[k];
+
+        squares += g * g;
+    }
+    *state[0] += squares / (float)n;
+    by = s.lr / (sqrtf(*state[0]) + ADAGRAD_EPS);
+    for (int k = 0; k < n; k++)
+        row[k] -= by * (s.coef * dir[k] + s.l2 * row[k]);
+}
+
+/* The moving means start at 0; that of 1, after t steps, is 1 - beta^t: what they lack. */
+static void step_adam(float *restrict row, float *const *state, const float *restrict dir, int n,
+                      struct kern_step s)
+{
+    const float beta1 = 0.9f, beta2 = 0.999f, eps = 1e-8f;
+    float *restrict mean = state[0], *restrict squares = state[1], *ones = state[2];
+    float by, root;
+
+    ones[0] = beta1 * ones[0] + (1 - beta1);
+    ones[1] = beta2 * ones[1] + (1 - beta2);
+    by = s.lr / ones[0];
+    root = 1 / sqrtf(ones[1]);
+    for (int k = 0; k < n; k++) {
+        float g = s.coef * dir[k] + s.l2 * row[k];
+        float m = beta1 * mean[k] + (1 - beta1) * g;
+        float v = beta2 * squares[k] + (1 - beta2) * g * g;
+
+        mean[k] = m;
+        squares[k] = v;
+        row[k] -= by * m / (root * sqrtf(v) + eps);
+    }
+}
+
 const struct kern KERN_TABLE = {
     .isa = KERN_ISA,
     .scores = scores,
@@ -255,5 +609,20 @@ const struct kern KERN_TABLE = {
     .bpr_steps = bpr_steps,
     .may_have = may_have,
     .holds = holds,
+    .dot = dot,
+    .bias_relu = bias_relu,
+    .relu_slope = relu_slope,
+    .product = product,
+    .add_product = add_product,
+    .gemm = gemm,
+    .logistic = logistic,
+    .softmax = softmax,
+    .mask_later = mask_later,
+    .add_scaled = add_scaled,
+    .scaled = scaled,
+    .step = {[KERN_SGD] = step_sgd,
+             [KERN_ADAGRAD] = step_adagrad,
+             [KERN_ROWWISE_ADAGRAD] = step_rowwise_adagrad,
+             [KERN_ADAM] = step_adam},
     .any_above = any_above,
 };

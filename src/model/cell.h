@@ -7,6 +7,7 @@
 #ifndef KINDRED_CELL_H
 #define KINDRED_CELL_H
 
+#include "base/alias.h"
 #include "base/rng.h"
 
 /* What random numbers are for; see rng_key. */
@@ -18,7 +19,7 @@ struct candidate {
     int32_t item, since;
 };
 
-enum { CELL_NEVER = INT32_MAX };
+enum { CELL_NEVER = INT32_MAX, CELL_ALWAYS = INT32_MIN };
 
 struct cell {
     const int32_t *users; /* (n) ascending: a user's positives stand together */
@@ -27,7 +28,13 @@ struct cell {
     int64_t n;
     const struct candidate *pool; /* (n_pool) the items of the block */
     int32_t n_pool;
-    uint64_t key; /* of the cell's stream of random numbers */
+    uint64_t key;              /* of the cell's stream of random numbers */
+    const struct alias *alias; /* (n_pool) to draw from the pool by popularity; NULL: uniformly */
+
+    /* For a model that learns in rounds (model.h). */
+    int64_t from, to; /* the positives from .. to - 1 are this round's */
+    int block;        /* the user block's number: cells of one round have different ones */
+    int worker;       /* who learns: no two at a time have the same number */
 };
 
 /* A mean over a part of the steps: the sum of what was seen, and how often. */
@@ -36,7 +43,8 @@ struct tally {
     int64_t n;
 };
 
-/* Draws negatives for the cell's positives, in any order. */
+/* Draws negatives for the cell's positives, in any order: uniformly, or by popularity where the
+ * cell has a table for that. */
 struct sampler {
     const struct cell *cell;
     uint64_t future; /* how likely an item of the future is kept, times 2^32 */
@@ -62,6 +70,13 @@ void sampler_fill(struct sampler *s, int64_t first, int n, int32_t *out);
 /* Items of the pool for positive k, whether the user has them or not; those too new are
  * SAMPLER_NONE. */
 void sampler_offer(struct sampler *s, int64_t k, int n, int32_t *out);
+
+/* An item of the pool for several positives: whoever has it, or came before `since`, is to leave it
+ * out. With the chance that an item of the future is kept, since is CELL_ALWAYS. */
+struct candidate sampler_draw_shared(struct sampler *s);
+
+/* Set begin and end to the positives of k's user. */
+void sampler_find(struct sampler *s, int64_t k);
 
 /* Whether positive k's user has the item. */
 bool sampler_has(struct sampler *s, int64_t k, int32_t item);

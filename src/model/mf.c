@@ -1,66 +1,70 @@
-/* mf.c - matrix factorisation: a user's score for an item is the dot product of two vectors.
+/* mf.c - matrix factorisation: a user's score for an item is the dot product of two vectors, or the
+ * cosine of the angle between them.
  *
- * Trained by stochastic gradient descent on the BPR loss: -log sigmoid(score of an item that the
- * user took - score of one that the user didn't). Source: Rendle et al., "BPR: Bayesian
- * Personalized Ranking from Implicit Feedback", UAI 2009.
+ * By default trained by stochastic gradient descent on the BPR loss: -log sigmoid(score of an item
+ * that the user took - score of one that the user didn't). Source: Rendle et al., "BPR: Bayesian
+ * Personalized Ranking from Implicit Feedback", UAI 2009. Other ways to learn are in mf_batch.c.
  *
  * Rows start as uniform noise. Users without a row in train stay at zero: there is nothing to say
  * to them. */
-#include "model/model.h"
-
-#include "kern/kern.h"
+#include "model/mf.h"
 
 #include <math.h>
 
-#define MF_OPTIONS(X, S)                                                                           \
-    X(S, int, embedding_dim, 64, 1, 4096, "N", "numbers in the vector of a user or an item")       \
-    X(S, double, lr, 0.2, 0, 10, "RATE", "learning rate at the start; it falls to a tenth")        \
-    X(S, double, reg, 0.05, 0, 10, "R",                                                            \
-      "L2 penalty on the user's vector at each step; the denser the data, the less")               \
-    X(S, double, reg_positive, 0.2, 0, 100, "F",                                                   \
-      "L2 penalty on the taken item's vector, as a multiple of reg")                               \
-    X(S, double, reg_negative, 2, 0, 100, "F",                                                     \
-      "L2 penalty on the negative's vector, as a multiple of reg")                                 \
-    X(S, double, init, 1, 0, 100, "A",                                                             \
-      "rows start as noise between -A and A, divided by the root of embedding-dim")                \
-    X(S, double, future_negatives, 0.2, 0, 1, "P",                                                 \
-      "share kept of negatives that had no row yet when the positive was taken; 1: uniform")       \
-    X(S, int, hardest_of, 1, 1, HARDEST_MAX, "N",                                                  \
-      "draw N negatives and learn from the one that the user would like best")
+enum { HARDEST_CHUNK = 4, LOSS_EVERY = 16, QUERIES = 16 };
 
-enum { HARDEST_MAX = 64, HARDEST_CHUNK = 4, LOSS_EVERY = 16, QUERIES = 16 };
-
-OPT_DEFINE(mf_opts, MF_OPTIONS);
-
-struct mf {
-    struct model base;
-    float *users; /* (n_users, dim) */
-    float *items; /* (n_items, dim) */
-};
+OPT_TABLE(mf_opts, MF_OPTIONS);
 
 static struct mf *mf_of(struct model *m)
 {
     return (struct mf *)m;
 }
 
-static const struct mf_opts *opts_of(const struct model *m)
-{
-    return m->options;
-}
-
 static int mf_tensors(struct model *m, struct tensor out[MODEL_TENSORS_MAX])
 {
-    int dim = opts_of(m)->embedding_dim;
+    int dim = mf_opts_of(m)->embedding_dim;
 
     out[0] = (struct tensor){"user_embedding.weight", m->n_users, dim, mf_of(m)->users};
     out[1] = (struct tensor){"item_embedding.weight", m->n_items, dim, mf_of(m)->items};
-    return 2;
+    out[2] = (struct tensor){"item_bias.weight", m->n_items, 1, mf_of(m)->bias};
+    return mf_opts_of(m)->item_bias ? 3 : 2;
+}
+
+static struct optim_table *table(struct mf *mf, int n)
+{
+    struct optim_table *const tables[MF_TENSORS] = {&mf->user_table, &mf->item_table,
+                                                    &mf->bias_table};
+
+    return tables[n];
+}
+
+static void name_tables(struct model *m)
+{
+    const struct optimizer *how = optimizer_find(mf_opts_of(m)->optimizer);
+    struct tensor t[MODEL_TENSORS_MAX];
+    int n = m->ops->tensors(m, t);
+
+    for (int i = 0; i < n; i++)
+        optim_init(table(mf_of(m), i), how, &t[i]);
+}
+
+static int mf_training(struct model *m, struct tensor out[MODEL_TENSORS_MAX])
+{
+    int n = 0;
+
+    if (!mf_of(m)->user_table.how)
+        name_tables(m);
+    for (int i = 0; i < (mf_opts_of(m)->item_bias ? 3 : 2); i++)
+        n = optim_tensors(table(mf_of(m), i), out, n);
+    return n;
 }
 
 static void mf_adopt(struct model *m, const struct tensor *t)
 {
     mf_of(m)->users = t[0].data;
     mf_of(m)->items = t[1].data;
+    if (mf_opts_of(m)->item_bias)
+        mf_of(m)->bias = t[2].data;
 }
 
 /* Uniform in [-a, a). */
@@ -76,8 +80,8 @@ static void fill_row(float *row, int dim, float a, uint64_t key)
 static void mf_init(struct model *m, const struct interactions *train)
 {
     struct mf *mf = mf_of(m);
-    int dim = opts_of(m)->embedding_dim;
-    float a = (float)opts_of(m)->init / sqrtf((float)dim);
+    int dim = mf_opts_of(m)->embedding_dim;
+    float a = (float)mf_opts_of(m)->init / sqrtf((float)dim);
 
     mf->users = xaligned((size_t)m->n_users * (size_t)dim, sizeof(float));
     mf->items = xaligned((size_t)m->n_items * (size_t)dim, sizeof(float));
@@ -86,11 +90,16 @@ static void mf_init(struct model *m, const struct interactions *train)
             fill_row(mf->users + u * dim, dim, a, rng_key(m->seed, RNG_INIT, 0, (uint64_t)u));
     for (int64_t i = 0; i < m->n_items; i++)
         fill_row(mf->items + i * dim, dim, a, rng_key(m->seed, RNG_INIT, 1, (uint64_t)i));
+    if (mf_opts_of(m)->item_bias)
+        mf->bias = xaligned((size_t)m->n_items, sizeof(float));
+    name_tables(m);
+    for (int i = 0; i < (mf->bias ? 3 : 2); i++)
+        optim_alloc(table(mf, i));
 }
 
 static double mf_rate(const struct model *m, double progress)
 {
-    return opts_of(m)->lr * (1 - 0.9 * progress);
+    return LEARN_RATE(mf_opts_of(m), progress);
 }
 
 /* -log sigmoid(x), without overflow. */
@@ -112,7 +121,7 @@ static struct kern_l2 l2_of(const struct mf_opts *o)
 
 static void prefetch_rows(const struct mf *mf, const int32_t *items, int n)
 {
-    int dim = opts_of(&mf->base)->embedding_dim;
+    int dim = mf_opts_of(&mf->base)->embedding_dim;
 
     for (int i = 0; i < n; i++)
         for (int k = 0; items[i] != SAMPLER_NONE && k < dim; k += 16)
@@ -122,7 +131,7 @@ static void prefetch_rows(const struct mf *mf, const int32_t *items, int n)
 /* The one of n items on offer that positive k's user would like best and doesn't have. */
 static int32_t hardest(struct sampler *s, const struct mf *mf, int64_t k, int32_t *offer, int n)
 {
-    int dim = opts_of(&mf->base)->embedding_dim, best;
+    int dim = mf_opts_of(&mf->base)->embedding_dim, best;
     const float *user = mf->users + (int64_t)s->cell->users[k] * dim;
 
     while ((best = kern_best()->best_of(user, mf->items, offer, n, dim)) >= 0) {
@@ -139,7 +148,7 @@ static int32_t hardest(struct sampler *s, const struct mf *mf, int64_t k, int32_
 static void fill_hardest(struct sampler *s, const struct mf *mf, int64_t first, int n, int32_t *out)
 {
     int32_t offers[HARDEST_CHUNK][HARDEST_MAX];
-    int of = opts_of(&mf->base)->hardest_of;
+    int of = mf_opts_of(&mf->base)->hardest_of;
 
     for (int k = 0; k < n; k++) {
         sampler_offer(s, first + k, of, offers[k]);
@@ -171,29 +180,27 @@ static void step(const struct mf *mf, const struct kern_triples *all, float lr, 
         t.taken = all->taken + k;
         t.others = all->others + k;
         t.n = end - k;
-        kern_best()->bpr_steps(&t, lr, l2_of(opts_of(&mf->base)), margins);
+        kern_best()->bpr_steps(&t, lr, l2_of(mf_opts_of(&mf->base)), margins);
         add_loss(margins, t.n, loss);
     }
 }
 
-static void mf_learn(struct model *m, const struct cell *c, double progress, struct tally *loss)
+/* By BPR and plain gradient descent, one negative for each positive. */
+static void mf_learn_triples(struct model *m, const struct cell *c, double progress,
+                             struct tally *loss)
 {
     struct mf *mf = mf_of(m);
-    bool hardest = opts_of(m)->hardest_of > 1;
+    bool hardest = mf_opts_of(m)->hardest_of > 1;
     int chunk = hardest ? HARDEST_CHUNK : SAMPLER_CHUNK;
     int32_t negatives[SAMPLER_CHUNK];
     struct sampler s;
 
-    sampler_init(&s, c, opts_of(m)->future_negatives);
+    sampler_init(&s, c, mf_opts_of(m)->future_negatives);
     for (int64_t k = 0; k < c->n; k += chunk) {
         int n = (int)MIN(chunk, c->n - k);
-        struct kern_triples t = {c->users + k,
-                                 c->items + k,
-                                 negatives,
-                                 n,
-                                 mf->users,
-                                 mf->items,
-                                 opts_of(m)->embedding_dim};
+        struct kern_triples t = {
+            c->users + k, c->items + k, negatives, n,
+            mf->users,    mf->items,    mf->bias,  mf_opts_of(m)->embedding_dim};
 
         if (hardest)
             fill_hardest(&s, mf, k, n, negatives);
@@ -203,9 +210,46 @@ static void mf_learn(struct model *m, const struct cell *c, double progress, str
     }
 }
 
+static bool by_triples(const struct mf_opts *o)
+{
+    return !strcmp(o->loss, "bpr") && !strcmp(o->optimizer, "sgd") && o->negatives == 1 &&
+           o->batch_size == 1 && !strcmp(o->similarity, "dot");
+}
+
+static void mf_learn(struct model *m, const struct cell *c, double progress, struct tally *loss)
+{
+    if (by_triples(mf_opts_of(m)))
+        mf_learn_triples(m, c, progress, loss);
+    else
+        mf_learn_batches(mf_of(m), c, (float)mf_rate(m, progress), loss);
+}
+
+static bool mf_check(const void *options, struct err *err)
+{
+    const struct mf_opts *o = options;
+
+    if (o->hardest_of > 1 && o->negatives > 1)
+        return err_set(err, ERR_USAGE,
+                       "--hardest-of %d leaves one negative of those that are drawn: it goes with "
+                       "--negatives 1, not %d",
+                       o->hardest_of, o->negatives);
+    if (o->hardest_of > 1 && o->batch_size > 1)
+        return err_set(
+            err, ERR_USAGE,
+            "--hardest-of %d draws for one positive at a time: it goes with --batch-size "
+            "1, not %d",
+            o->hardest_of, o->batch_size);
+    return true;
+}
+
+static double mf_popularity_power(const struct model *m)
+{
+    return mf_opts_of(m)->popularity_power;
+}
+
 static bool mf_serves(const struct model *m, const struct query *q)
 {
-    int64_t dim = opts_of(m)->embedding_dim;
+    int64_t dim = mf_opts_of(m)->embedding_dim;
     const float *row = ((const struct mf *)m)->users + q->user * dim;
 
     if (q->user < 0)
@@ -216,11 +260,32 @@ static bool mf_serves(const struct model *m, const struct query *q)
     return false;
 }
 
+/* From products of the vectors to scores: at length 1, with the bias. out (n_rows, n). */
+static void finish_scores(const struct mf *mf, const float *const *rows, int n_rows, int32_t first,
+                          int32_t n, float *out)
+{
+    const struct kern *kern = kern_best();
+    int dim = mf_opts_of(&mf->base)->embedding_dim;
+    bool cosine = !strcmp(mf_opts_of(&mf->base)->similarity, "cosine");
+    float by_row[QUERIES];
+
+    for (int r = 0; r < n_rows; r++)
+        by_row[r] = cosine ? inverse_norm(kern, rows[r], dim) : 1;
+    for (int32_t c = 0; c < n; c++) {
+        int64_t i = first + c;
+        float by = cosine ? inverse_norm(kern, mf->items + i * dim, dim) : 1;
+        float bias = mf->bias ? mf->bias[i] : 0;
+
+        for (int r = 0; r < n_rows; r++)
+            out[(int64_t)r * n + c] = out[(int64_t)r * n + c] * by_row[r] * by + bias;
+    }
+}
+
 static void mf_score(const struct model *m, const struct query *q, int n_queries, int32_t first,
                      int32_t n, float *out)
 {
     const struct mf *mf = (const struct mf *)m;
-    int64_t dim = opts_of(m)->embedding_dim;
+    int64_t dim = mf_opts_of(m)->embedding_dim;
     const float *rows[QUERIES];
 
     for (int done = 0; done < n_queries; done += QUERIES) {
@@ -230,6 +295,8 @@ static void mf_score(const struct model *m, const struct query *q, int n_queries
             rows[r] = mf->users + q[done + r].user * dim;
         kern_best()->scores(rows, some, mf->items + first * dim, n, (int)dim,
                             out + (int64_t)done * n, n);
+        if (mf->bias || !strcmp(mf_opts_of(m)->similarity, "cosine"))
+            finish_scores(mf, rows, some, first, n, out + (int64_t)done * n);
     }
 }
 
@@ -237,16 +304,24 @@ static void mf_release(struct model *m)
 {
     free(mf_of(m)->users);
     free(mf_of(m)->items);
+    free(mf_of(m)->bias);
+    for (int i = 0; i < MF_TENSORS; i++)
+        optim_table_release(table(mf_of(m), i));
+    for (int i = 0; i < SCRATCH_MAX; i++)
+        free(mf_of(m)->scratch[i]);
 }
 
 const struct model_ops model_mf = {
     .name = "mf",
-    .summary = "matrix factorisation, trained by pairs (BPR)",
+    .summary = "matrix factorisation, by default trained by pairs (BPR)",
     .options = mf_opts_table,
     .defaults = &mf_opts_default,
     .options_size = sizeof(struct mf_opts),
     .size = sizeof(struct mf),
     .tensors = mf_tensors,
+    .training = mf_training,
+    .check = mf_check,
+    .popularity_power = mf_popularity_power,
     .adopt = mf_adopt,
     .init = mf_init,
     .dated = mf_dated,

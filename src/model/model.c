@@ -1,8 +1,9 @@
 #include "model/model.h"
 
-extern const struct model_ops model_mf, model_popularity, model_random;
+extern const struct model_ops model_mf, model_neumf, model_popularity, model_random;
 
-const struct model_ops *const models[] = {&model_mf, &model_popularity, &model_random, NULL};
+const struct model_ops *const models[] = {&model_mf, &model_neumf, &model_popularity, &model_random,
+                                          NULL};
 
 const struct model_ops *model_find(const char *name, struct err *err)
 {
@@ -21,10 +22,20 @@ const struct model_ops *model_find(const char *name, struct err *err)
     return NULL;
 }
 
+/* The n-th text among the options; NULL behind the last. */
+static opt_text *text_option(const struct model_ops *ops, void *options, int n)
+{
+    for (const struct opt *o = ops->options; o->name; o++)
+        if (o->kind == OPT_TEXT && n-- == 0)
+            return (opt_text *)((char *)options + o->offset);
+    return NULL;
+}
+
 struct model *model_new(const struct model_ops *ops, int32_t n_users, int32_t n_items,
                         const char *digest, const void *options, uint64_t seed)
 {
     struct model *m = xcalloc(1, ops->size);
+    opt_text *text;
 
     m->ops = ops;
     m->n_users = n_users;
@@ -34,16 +45,22 @@ struct model *model_new(const struct model_ops *ops, int32_t n_users, int32_t n_
     m->options = xcalloc(1, ops->options_size);
     if (ops->options_size)
         memcpy(m->options, options, ops->options_size);
+    for (int i = 0; (text = text_option(ops, m->options, i)); i++)
+        *text = *text ? xstrdup(*text) : NULL;
     return m;
 }
 
 void model_free(struct model *m)
 {
+    opt_text *text;
+
     if (!m)
         return;
     if (!m->file.data) /* else the tensors are the file's */
         m->ops->release(m);
     mapped_release(&m->file);
+    for (int i = 0; (text = text_option(m->ops, m->options, i)); i++)
+        free((char *)(uintptr_t)*text);
     free(m->options);
     free(m);
 }
@@ -74,6 +91,11 @@ struct model *model_clone(struct model *m)
     m->ops->adopt(copy, t);
     model_copy(copy, m);
     return copy;
+}
+
+int model_training(struct model *m, struct tensor out[MODEL_TENSORS_MAX])
+{
+    return m->ops->training ? m->ops->training(m, out) : 0;
 }
 
 char *model_options_json(const struct model *m)

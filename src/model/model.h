@@ -39,14 +39,14 @@ struct tensor {
     float *data;
 };
 
-enum { MODEL_TENSORS_MAX = 16 };
+enum { MODEL_TENSORS_MAX = 96 };
 
 struct model {
     const struct model_ops *ops;
     int32_t n_users, n_items;
     uint64_t seed;           /* what was random in its making follows from it */
     char digest[DIGEST_HEX]; /* of the dataset that it was trained on */
-    void *options;           /* (ops->options_size) */
+    void *options;           /* (ops->options_size) with texts of its own */
     struct mapped file;      /* the tensors point into it when the model was loaded */
 };
 
@@ -62,6 +62,16 @@ struct model_ops {
      * how many. */
     int (*tensors)(struct model *m, struct tensor out[MODEL_TENSORS_MAX]);
 
+    /* List what learning carries from step to step besides: saved in checkpoints, not in the
+     * model's file. As tensors(); NULL: nothing. */
+    int (*training)(struct model *m, struct tensor out[MODEL_TENSORS_MAX]);
+
+    /* Refuse options that make no sense together, with ERR_USAGE that names them; NULL: all do. */
+    bool (*check)(const void *options, struct err *err);
+
+    /* Negatives are drawn in proportion to (train rows of the item) ^ this; NULL: 0, uniformly. */
+    double (*popularity_power)(const struct model *m);
+
     /* Take tensors in the order and shape of tensors(), which outlive the model, as the state. */
     void (*adopt)(struct model *m, const struct tensor *t);
 
@@ -73,12 +83,29 @@ struct model_ops {
 
     /* Whether learn(), with these options, asks when the positives were taken; NULL: never. */
     bool (*dated)(const void *options);
+    /* After init, unless the run goes on from a checkpoint: take over what the options name from
+     * models in files. NULL: nothing. Errors of the files, and ERR_USAGE where one doesn't fit. */
+    bool (*warm_start)(struct model *m, struct err *err);
 
     /* One pass over the cell's positives; adds to `loss` what it saw of the loss a positive.
      * progress: the part of the training that is done, 0 at its start, 1 in the last epoch. Called
      * from many threads at once, for cells that share neither users nor items; allocates
      * nothing. */
     void (*learn)(struct model *m, const struct cell *c, double progress, struct tally *loss);
+
+    /* For a model of which a part belongs to no cell: layers, that all cells need and change; else
+     * all three are NULL. Then the cells of a stratum advance side by side in rounds: each learns
+     * from a slice of its positives (cell.from, cell.to), with the common part as it stood when the
+     * round began, and keeps what it has to say of that part apart, by cell.block; after the round
+     * join() makes one step of it all, the blocks in order.
+     *
+     * slice  the positives of one cell in one round, at most
+     * begin  before an epoch's first round: the numbers may be other ones than at the last join,
+     *        and blocks and workers are numbered 0 .. n - 1
+     * join   after each round. Both are called from one thread; join allocates nothing */
+    int64_t (*slice)(const struct model *m, int n_blocks);
+    void (*begin)(struct model *m, int n_blocks, int n_workers);
+    void (*join)(struct model *m, int n_blocks, double progress);
 
     /* The learning rate at that point: what to name when the loss is no longer a number. */
     double (*rate)(const struct model *m, double progress);
@@ -102,7 +129,8 @@ extern const struct model_ops *const models[];
 /* The model of that name; ERR_USAGE with the nearest name. */
 const struct model_ops *model_find(const char *name, struct err *err);
 
-/* A model whose tensors aren't there yet: init, fit, or load comes next. `options` are copied. */
+/* A model whose tensors aren't there yet: init, fit, or load comes next. `options` are copied, and
+ * the texts in them. */
 struct model *model_new(const struct model_ops *ops, int32_t n_users, int32_t n_items,
                         const char *digest, const void *options, uint64_t seed);
 void model_free(struct model *m);
@@ -112,6 +140,9 @@ void model_copy(struct model *to, struct model *from);
 
 /* A model of its own with the same state. */
 struct model *model_clone(struct model *m);
+
+/* What training() lists; 0 where there is nothing. */
+int model_training(struct model *m, struct tensor out[MODEL_TENSORS_MAX]);
 
 /* Its options as a JSON object, to be freed. */
 char *model_options_json(const struct model *m);

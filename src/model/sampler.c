@@ -13,19 +13,24 @@ void sampler_init(struct sampler *s, const struct cell *c, double future)
     rng_init(&s->rng, c->key);
 }
 
-/* The upper half of 64 random bits draws, the lower half keeps. */
-static struct candidate pick(const struct cell *c, uint64_t bits)
+/* Whether a draw for positive k, with these random bits, is of an item too new to be kept. */
+static inline bool too_new(const struct sampler *s, struct candidate j, int64_t k, uint32_t bits)
 {
-    return c->pool[(bits >> 32) * (uint64_t)c->n_pool >> 32];
+    return s->future >> 32 == 0 && (bits >= s->future) & (j.since > s->cell->when[k]);
 }
 
-static inline bool too_new(const struct sampler *s, struct candidate j, int64_t k, uint64_t bits)
+/* The upper half of 64 random bits draws, the lower half keeps. By popularity all of them draw. */
+static inline struct candidate pick(struct sampler *s, uint32_t *spare)
 {
-    return s->future >> 32 == 0 && ((uint32_t)bits >= s->future) & (j.since > s->cell->when[k]);
+    const struct cell *c = s->cell;
+    uint64_t bits = rng_next(&s->rng);
+
+    *spare = (uint32_t)(c->alias ? rng_next(&s->rng) : bits);
+    return c->pool[c->alias ? (uint32_t)alias_draw(c->alias, c->n_pool, bits)
+                            : (bits >> 32) * (uint64_t)c->n_pool >> 32];
 }
 
-/* Set begin and end to the positives of k's user. */
-static void find_user(struct sampler *s, int64_t k)
+void sampler_find(struct sampler *s, int64_t k)
 {
     const int32_t *users = s->cell->users;
 
@@ -45,12 +50,10 @@ static bool user_has(const struct sampler *s, int32_t item)
 
 int32_t sampler_draw(struct sampler *s, int64_t k)
 {
-    const struct cell *c = s->cell;
-
-    find_user(s, k);
+    sampler_find(s, k);
     for (int try = 0; try < SAMPLER_TRIES; try++) {
-        uint64_t bits = rng_next(&s->rng);
-        struct candidate j = pick(c, bits);
+        uint32_t bits;
+        struct candidate j = pick(s, &bits);
 
         if (!too_new(s, j, k, bits) && !user_has(s, j.item))
             return j.item;
@@ -61,8 +64,8 @@ int32_t sampler_draw(struct sampler *s, int64_t k)
 void sampler_offer(struct sampler *s, int64_t k, int n, int32_t *out)
 {
     for (int i = 0; i < n; i++) {
-        uint64_t bits = rng_next(&s->rng);
-        struct candidate j = pick(s->cell, bits);
+        uint32_t bits;
+        struct candidate j = pick(s, &bits);
 
         out[i] = too_new(s, j, k, bits) ? SAMPLER_NONE : j.item;
     }
@@ -70,44 +73,30 @@ void sampler_offer(struct sampler *s, int64_t k, int n, int32_t *out)
 
 bool sampler_has(struct sampler *s, int64_t k, int32_t item)
 {
-    find_user(s, k);
+    sampler_find(s, k);
     return user_has(s, item);
 }
 
-/* Draws without a look at whether they may stand. */
-static void fill_blindly(struct sampler *s, int n, int32_t *out)
+struct candidate sampler_draw_shared(struct sampler *s)
 {
-    struct rng r = s->rng;
+    uint32_t bits;
+    struct candidate j = pick(s, &bits);
 
-    for (int k = 0; k < n; k++)
-        out[k] = pick(s->cell, rng_next(&r)).item;
-    s->rng = r;
-}
-
-/* early[k]: whether the item that was drawn for positive first + k is too new. */
-static void fill_dated(struct sampler *s, int64_t first, int n, int32_t *out, bool *early)
-{
-    struct rng r = s->rng;
-
-    for (int k = 0; k < n; k++) {
-        uint64_t bits = rng_next(&r);
-        struct candidate j = pick(s->cell, bits);
-
-        out[k] = j.item;
-        early[k] = too_new(s, j, first + k, bits);
-    }
-    s->rng = r;
+    return (struct candidate){j.item, bits < s->future ? CELL_ALWAYS : j.since};
 }
 
 void sampler_fill(struct sampler *s, int64_t first, int n, int32_t *out)
 {
     const struct cell *c = s->cell;
-    bool maybe[SAMPLER_CHUNK], early[SAMPLER_CHUNK] = {false};
+    bool maybe[SAMPLER_CHUNK], early[SAMPLER_CHUNK];
 
-    if (s->future >> 32)
-        fill_blindly(s, n, out);
-    else
-        fill_dated(s, first, n, out, early);
+    for (int k = 0; k < n; k++) {
+        uint32_t bits;
+        struct candidate j = pick(s, &bits);
+
+        out[k] = j.item;
+        early[k] = too_new(s, j, first + k, bits);
+    }
     kern_best()->may_have(c->users + first, c->items + first, out, n, maybe);
     for (int k = 0; k < n; k++) {
         if (!maybe[k] && !early[k])

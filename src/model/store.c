@@ -6,6 +6,8 @@
 
 enum { HEADER_MAX = 100 << 20, ALIGN = 64 };
 
+static const char TRAINING[] = "training"; /* in the metadata: it's a checkpoint */
+
 /* ---- saving ---- */
 
 static void put_number(struct json_out *j, const char *key, uint64_t n)
@@ -16,8 +18,7 @@ static void put_number(struct json_out *j, const char *key, uint64_t n)
     json_put_str(j, key, text);
 }
 
-static void put_metadata(const struct model *m, const char *key, const char *text,
-                         struct json_out *j)
+static void put_metadata(const struct model *m, const char *training, struct json_out *j)
 {
     AUTO_FREE char *options = model_options_json(m);
 
@@ -29,8 +30,8 @@ static void put_metadata(const struct model *m, const char *key, const char *tex
     put_number(j, "seed", m->seed);
     json_put_str(j, "digest", m->digest);
     json_put_str(j, "version", KINDRED_VERSION);
-    if (key)
-        json_put_str(j, key, text);
+    if (training)
+        json_put_str(j, TRAINING, training);
     json_close(j, '}');
 }
 
@@ -39,15 +40,15 @@ static int64_t tensor_bytes(const struct tensor *t)
     return t->rows * t->cols * (int64_t)sizeof(float);
 }
 
-/* The header, with spaces behind it so that the numbers start at a multiple of ALIGN. key, text: of
- * the metadata, or NULL. */
-static void put_header(const struct model *m, const struct tensor *t, int n, const char *key,
-                       const char *text, struct json_out *j)
+/* The header, with spaces behind it so that the numbers start at a multiple of ALIGN. training: the
+ * text of a checkpoint, or NULL. */
+static void put_header(const struct model *m, const struct tensor *t, int n, const char *training,
+                       struct json_out *j)
 {
     int64_t at = 0;
 
     json_open(j, NULL, '{');
-    put_metadata(m, key, text, j);
+    put_metadata(m, training, j);
     for (int i = 0; i < n; i++) {
         json_open(j, t[i].name, '{');
         json_put_str(j, "dtype", "F32");
@@ -67,16 +68,23 @@ static void put_header(const struct model *m, const struct tensor *t, int n, con
         buf_putc(&j->buf, ' ');
 }
 
-bool store_save_with(struct model *m, const char *key, const char *text, const char *path,
-                     struct err *err)
+/* What a model's file holds, and a checkpoint after it. Returns how many. */
+static int all_tensors(struct model *m, bool checkpoint, struct tensor t[2 * MODEL_TENSORS_MAX])
+{
+    int n = m->ops->tensors(m, t);
+
+    return checkpoint ? n + model_training(m, t + n) : n;
+}
+
+bool store_save_checkpoint(struct model *m, const char *training, const char *path, struct err *err)
 {
     AUTO(outfile) out = {0};
     AUTO(json_out) header = {0};
-    struct tensor t[MODEL_TENSORS_MAX];
-    int n = m->ops->tensors(m, t);
+    struct tensor t[2 * MODEL_TENSORS_MAX];
+    int n = all_tensors(m, training != NULL, t);
     uint64_t size;
 
-    put_header(m, t, n, key, text, &header);
+    put_header(m, t, n, training, &header);
     size = header.buf.len;
     if (!outfile_open(&out, path, err) || !outfile_write(&out, &size, sizeof size, err) ||
         !outfile_write(&out, header.buf.data, size, err))
@@ -89,7 +97,7 @@ bool store_save_with(struct model *m, const char *key, const char *text, const c
 
 bool store_save(struct model *m, const char *path, struct err *err)
 {
-    return store_save_with(m, NULL, NULL, path, err);
+    return store_save_checkpoint(m, NULL, path, err);
 }
 
 /* ---- loading ---- */
@@ -112,6 +120,7 @@ static bool get_number(const struct json_t *metadata, const char *key, uint64_t 
 static bool read_option(const struct json_t *v, const struct opt *o, void *out, struct err *err)
 {
     double x = json_real_or(v, NAN);
+    const char *text = json_text(v);
 
     if (o->kind == OPT_BOOL && json_kind(v) == JVAL_BOOL) {
         *(bool *)out = json_truth(v);
@@ -125,18 +134,28 @@ static bool read_option(const struct json_t *v, const struct opt *o, void *out, 
         *(double *)out = x;
         return true;
     }
+    if (o->kind == OPT_TEXT && (json_kind(v) == JVAL_NULL || (text && opt_allows(o, text)))) {
+        *(opt_text *)out = text;
+        return true;
+    }
     return err_set(err, ERR_DATA, "its metadata has no valid option '%s'", o->name);
 }
 
-static bool read_options(const struct model_ops *ops, const char *text, void *out, struct err *err)
+/* Over the defaults, which stay where a file of an earlier version knows of no such option. Texts
+ * are the document's. */
+static bool read_options(const struct model_ops *ops, const char *text, struct json_doc *doc,
+                         void *out, struct err *err)
 {
-    AUTO(json_doc) doc = {0};
-
-    if (!text || !json_parse(&doc, text, strlen(text), err))
+    if (!text || !json_parse(doc, text, strlen(text), err) || json_kind(doc->root) != JVAL_OBJECT)
         return err_set(err, ERR_DATA, "its metadata has no valid 'options'");
-    for (const struct opt *o = ops->options; o->name; o++)
-        if (!read_option(json_get(doc.root, o->name), o, (char *)out + o->offset, err))
+    if (ops->options_size)
+        memcpy(out, ops->defaults, ops->options_size);
+    for (const struct opt *o = ops->options; o->name; o++) {
+        const struct json_t *v = json_get(doc->root, o->name);
+
+        if (v && !read_option(v, o, (char *)out + o->offset, err))
             return false;
+    }
     return true;
 }
 
@@ -148,15 +167,16 @@ static struct model *read_metadata(const struct json_t *header, struct err *err)
     const char *digest = json_text(json_get(metadata, "digest"));
     uint64_t n_users, n_items, seed;
     const struct model_ops *ops;
-    struct err unknown = {0};
+    struct err why = {0};
     AUTO_FREE void *options = NULL;
+    AUTO(json_doc) doc = {0};
 
     if (!name || !digest || strlen(digest) != DIGEST_HEX - 1) {
         err_set(err, ERR_DATA,
                 "not a model that kindred wrote: its metadata lacks model and digest");
         return NULL;
     }
-    ops = model_find(name, &unknown);
+    ops = model_find(name, &why);
     if (!ops) {
         err_set(err, ERR_DATA, "its model is '%s', which this version (%s) does not know", name,
                 KINDRED_VERSION);
@@ -166,8 +186,12 @@ static struct model *read_metadata(const struct json_t *header, struct err *err)
     if (!get_number(metadata, "n_users", 0, INT32_MAX, &n_users, err) ||
         !get_number(metadata, "n_items", 0, INT32_MAX, &n_items, err) ||
         !get_number(metadata, "seed", 0, UINT64_MAX, &seed, err) ||
-        !read_options(ops, json_text(json_get(metadata, "options")), options, err))
+        !read_options(ops, json_text(json_get(metadata, "options")), &doc, options, err))
         return NULL;
+    if (ops->check && !ops->check(options, &why)) {
+        err_set(err, ERR_DATA, "its metadata has no valid options: %s", why.msg);
+        return NULL;
+    }
     return model_new(ops, (int32_t)n_users, (int32_t)n_items, digest, options, seed);
 }
 
@@ -209,9 +233,9 @@ static int64_t find_tensor(const struct json_t *header, const struct tensor *t, 
 static bool adopt(struct model *m, const struct json_t *header, const char *numbers, int64_t room,
                   struct err *err)
 {
-    struct tensor t[MODEL_TENSORS_MAX];
-    int n = m->ops->tensors(m, t);
-    int64_t at[MODEL_TENSORS_MAX], total = 0;
+    struct tensor t[2 * MODEL_TENSORS_MAX];
+    int n = all_tensors(m, json_get(json_get(header, "__metadata__"), TRAINING), t);
+    int64_t at[2 * MODEL_TENSORS_MAX], total = 0;
     const char *bad;
 
     if (json_size(header) != n + 1)
@@ -278,7 +302,7 @@ struct model *store_load(const char *path, struct err *err)
     return NULL;
 }
 
-bool store_text(const struct model *m, const char *key, struct buf *out)
+bool store_training(const struct model *m, struct buf *out)
 {
     AUTO(json_doc) doc = {0};
     struct err ignored;
@@ -287,10 +311,28 @@ bool store_text(const struct model *m, const char *key, struct buf *out)
 
     if (!read_header(&m->file, &doc, &size, &ignored))
         return false;
-    text = json_text(json_get(json_get(doc.root, "__metadata__"), key));
+    text = json_text(json_get(json_get(doc.root, "__metadata__"), TRAINING));
     if (text)
         buf_puts(out, text);
     return text != NULL;
+}
+
+void store_copy_training(struct model *to, struct model *from)
+{
+    AUTO(json_doc) doc = {0};
+    struct tensor a[MODEL_TENSORS_MAX], b[MODEL_TENSORS_MAX];
+    int n = model_training(to, a);
+    struct err ignored;
+    uint64_t size = 0;
+    bool read = read_header(&from->file, &doc, &size, &ignored);
+
+    assert(read && to->ops == from->ops && n == model_training(from, b));
+    for (int i = 0; i < n; i++) {
+        int64_t at = find_tensor(doc.root, &b[i], INT64_MAX, &ignored);
+
+        assert(at >= 0); /* as store_load found it */
+        memcpy(a[i].data, from->file.data + sizeof size + size + at, (size_t)tensor_bytes(&a[i]));
+    }
 }
 
 bool store_check(const struct model *m, const char *path, const struct dataset *d, const char *dir,

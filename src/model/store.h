@@ -12,12 +12,17 @@
 /* Write the model to `path`: whole or not at all. ERR_IO. */
 NODISCARD bool store_save(struct model *m, const char *path, struct err *err);
 
-/* The same with one more text in the metadata. */
-NODISCARD bool store_save_with(struct model *m, const char *key, const char *text, const char *path,
-                               struct err *err);
+/* The same as a checkpoint: with what model_training lists, and the text `training` in the
+ * metadata. */
+NODISCARD bool store_save_checkpoint(struct model *m, const char *training, const char *path,
+                                     struct err *err);
 
-/* Append that text of a model that was loaded. False where its file has none. */
-NODISCARD bool store_text(const struct model *m, const char *key, struct buf *out);
+/* Append the text of a model that was loaded from a checkpoint. False where the file is none. */
+NODISCARD bool store_training(const struct model *m, struct buf *out);
+
+/* Copy what model_training lists from a model that was loaded from a checkpoint into one of the
+ * same options and sizes, where it's allocated. */
+void store_copy_training(struct model *to, struct model *from);
 
 /* Map the file and take it as a model's state, without a copy; one pass checks that all numbers are
  * finite. NULL on failure; to be freed by model_free.

@@ -119,7 +119,7 @@ bool checkpoint_save(const struct loop_plan *plan, struct model *m, const struct
 
     put_training(plan, r, &training);
     if ((r->best.model && !store_save(r->best.model, best, err)) ||
-        !store_save_with(m, "training", buf_str(&training.buf), path, err))
+        !store_save_checkpoint(m, buf_str(&training.buf), path, err))
         return err_wrap(err, "checkpoint after epoch %d", r->n_epochs);
     prune(plan->checkpoint_dir);
     return true;
@@ -220,13 +220,15 @@ static bool take(const struct loop_plan *plan, struct model *m, struct loop_resu
 
     if (!was)
         return false;
-    ok = store_text(was, "training", &text) && json_parse(&training, text.data, text.len, err);
+    ok = store_training(was, &text) && json_parse(&training, text.data, text.len, err);
     if (!ok)
         err_set(err, ERR_DATA, "%s: it isn't a checkpoint", path);
     ok = ok && check_same_run(plan, m, r, was, training.root, err) &&
          get_training(training.root, epoch, r, err) && take_best(plan, r, err);
-    if (ok)
+    if (ok) {
         model_copy(m, was);
+        store_copy_training(m, was);
+    }
     model_free(was);
     return ok;
 }

@@ -1,9 +1,9 @@
 /* checkpoint.h - a run of training on disk, so that it can go on from there.
  *
  * DIR/epoch-000010.safetensors is the model after 10 epochs, a model file like any other, with what
- * else the run knows in its metadata's "training"; where the best epoch so far is kept,
- * DIR/best-000010.safetensors is that one. What was drawn at random follows from seed and epoch.
- * The last two are kept. */
+ * its optimiser carries in further tensors, and what else the run knows in its metadata's
+ * "training"; where the best epoch so far is kept, DIR/best-000010.safetensors is that one. What
+ * was drawn at random follows from seed and epoch. The last two are kept. */
 #ifndef KINDRED_CHECKPOINT_H
 #define KINDRED_CHECKPOINT_H
 

@@ -34,16 +34,35 @@ static void await(atomic_int *done, int stages)
             sched_yield();
 }
 
+static bool goes_on(const struct epoch *e)
+{
+    return e->finish || !interrupt_signal();
+}
+
+static void sort_block(struct epoch *e, int block)
+{
+    schedule_sort(e->s, block);
+    e->loss[block] = (struct tally){0};
+}
+
+/* Round `round` of `n` over the block's cell. */
+static void learn(struct epoch *e, int stratum, int block, int round, int n)
+{
+    struct cell c = schedule_cell(e->s, stratum, block);
+
+    c.from = c.n * round / n;
+    c.to = c.n * (round + 1) / n;
+    c.worker = omp_get_thread_num();
+    if (goes_on(e))
+        e->m->ops->learn(e->m, &c, e->progress, &e->loss[block]);
+}
+
 static void do_job(struct epoch *e, int stage, int block)
 {
-    if (stage == 0) {
-        schedule_sort(e->s, block);
-        e->loss[block] = (struct tally){0};
-    } else if (e->finish || !interrupt_signal()) {
-        struct cell c = schedule_cell(e->s, stage - 1, block);
-
-        e->m->ops->learn(e->m, &c, e->progress, &e->loss[block]);
-    }
+    if (stage == 0)
+        sort_block(e, block);
+    else
+        learn(e, stage - 1, block, 0, 1);
 }
 
 static void work(struct epoch *e)
@@ -60,6 +79,32 @@ static void work(struct epoch *e)
     }
 }
 
+/* The rounds of a stratum; see model.h. Each ends with a barrier, as does the join. */
+static void work_in_rounds(struct epoch *e, int stratum)
+{
+    const struct model_ops *ops = e->m->ops;
+    int64_t slice = ops->slice(e->m, e->s->p);
+    int n = (int)((schedule_largest(e->s, stratum) + slice - 1) / slice);
+
+    for (int round = 0; round < n; round++) {
+#pragma omp for schedule(dynamic)
+        for (int block = 0; block < e->s->p; block++)
+            learn(e, stratum, block, round, n);
+#pragma omp single
+        if (goes_on(e))
+            ops->join(e->m, e->s->p, e->progress);
+    }
+}
+
+static void work_by_strata(struct epoch *e)
+{
+#pragma omp for schedule(dynamic)
+    for (int block = 0; block < e->s->p; block++)
+        sort_block(e, block);
+    for (int stratum = 0; stratum < e->s->p; stratum++)
+        work_in_rounds(e, stratum);
+}
+
 static void run_epoch(struct model *m, struct schedule *s, int epoch, double progress,
                       const struct loop_plan *plan, struct tally *loss)
 {
@@ -72,8 +117,13 @@ static void run_epoch(struct model *m, struct schedule *s, int epoch, double pro
                       .done = done};
 
     schedule_deal(s, epoch);
+    if (m->ops->begin)
+        m->ops->begin(m, s->p, plan->threads);
 #pragma omp parallel num_threads(plan->threads)
-    work(&e);
+    if (m->ops->join)
+        work_by_strata(&e);
+    else
+        work(&e);
 }
 
 static double mean_loss(const struct tally *loss, int n)
@@ -236,7 +286,10 @@ static bool learn_by_epochs(struct model *m, const struct dataset *d, const stru
     r->epochs = xcalloc((size_t)plan->epochs, sizeof *r->epochs);
     m->ops->init(m, train);
     schedule_init(&s, train, d->n_users, d->n_items, r->partitions, m->seed);
+    schedule_weigh(&s, m->ops->popularity_power ? m->ops->popularity_power(m) : 0);
     if (plan->resume && !checkpoint_resume(plan, m, r, err))
+        return false;
+    if (r->n_epochs == 0 && m->ops->warm_start && !m->ops->warm_start(m, err))
         return false;
     if (plan->checkpoint_every && !checkpoint_begin(plan, r, err))
         return false;

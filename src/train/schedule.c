@@ -2,8 +2,10 @@
 
 #include "base/rng.h"
 
-/* 16 blocks where there is enough for them. More where there is plenty: a cell's rows then come nearer
- * to fitting the cache, and more workers find work. */
+#include <math.h>
+
+/* 16 blocks where there is enough for them. More where there is plenty: a cell's rows then come
+ * nearer to fitting the cache, and more workers find work. */
 enum { MIN_ITEMS = 64, MIN_SAMPLES_A_CELL = 1024, FEW = 16, MANY = 64, PLENTY = 16384 };
 
 int schedule_partitions(int64_t n_samples, int32_t n_users, int32_t n_items)
@@ -106,8 +108,28 @@ void schedule_init(struct schedule *s, const struct interactions *train, int32_t
     date_items(s);
 }
 
+void schedule_weigh(struct schedule *s, double power)
+{
+    size_t n = (size_t)s->n_items;
+
+    if (power == 0)
+        return;
+    s->weight = xcalloc(n, sizeof *s->weight);
+    s->alias = xcalloc(n, sizeof *s->alias);
+    s->weight_left = xcalloc(n, sizeof *s->weight_left);
+    s->work = xcalloc(n, sizeof *s->work);
+    for (int64_t k = 0; k < s->train->n; k++)
+        s->weight[s->train->items[k]]++;
+    for (size_t i = 0; i < n; i++)
+        s->weight[i] = pow(s->weight[i], power);
+}
+
 void schedule_release(struct schedule *s)
 {
+    free(s->weight);
+    free(s->alias);
+    free(s->weight_left);
+    free(s->work);
     free(s->user_begin);
     free(s->by_popularity);
     free(s->block_of);
@@ -154,6 +176,15 @@ void schedule_deal(struct schedule *s, int epoch)
     }
 }
 
+static void weigh_pool(struct schedule *s, int item_block)
+{
+    int32_t begin = s->pool_begin[item_block], end = s->pool_begin[item_block + 1];
+
+    for (int32_t k = begin; k < end; k++)
+        s->weight_left[k] = s->weight[s->pool[k].item];
+    alias_build(s->alias + begin, s->weight_left + begin, s->work + begin, end - begin);
+}
+
 /* Counting sort of the block's samples by item block; users stay in order. */
 void schedule_sort(struct schedule *s, int user_block)
 {
@@ -180,6 +211,8 @@ void schedule_sort(struct schedule *s, int user_block)
             if (s->when)
                 s->when[to] = time_of(s, k);
         }
+    if (s->weight)
+        weigh_pool(s, user_block); /* of the item block of the same number */
 }
 
 struct cell schedule_cell(const struct schedule *s, int stratum, int user_block)
@@ -196,5 +229,17 @@ struct cell schedule_cell(const struct schedule *s, int stratum, int user_block)
         .pool = s->pool + s->pool_begin[item_block],
         .n_pool = s->pool_begin[item_block + 1] - s->pool_begin[item_block],
         .key = rng_key(s->seed, RNG_CELL, (uint64_t)s->epoch, (uint64_t)cell),
+        .alias = s->alias ? s->alias + s->pool_begin[item_block] : NULL,
+        .to = s->cell_begin[cell + 1] - begin,
+        .block = user_block,
     };
+}
+
+int64_t schedule_largest(const struct schedule *s, int stratum)
+{
+    int64_t largest = 0;
+
+    for (int b = 0; b < s->p; b++)
+        largest = MAX(largest, schedule_cell(s, stratum, b).n);
+    return largest;
 }

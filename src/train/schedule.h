@@ -31,9 +31,13 @@ struct schedule {
     int32_t *pool_begin;    /* (p + 1) */
     int64_t *cell_begin;    /* (p * p + 1) cell of user block b and item block i at b * p + i */
     int32_t *users, *items,
-        *when;        /* (train->n) positives, cell after cell; when: NULL without times */
-    int32_t *since;   /* (n_items) when the first row is; CELL_NEVER if there is none */
-    int64_t start_ms; /* a time in the cells is (ms - start_ms) >> shift */
+        *when;      /* (train->n) positives, cell after cell; when: NULL without times */
+    int32_t *since; /* (n_items) when the first row is; CELL_NEVER if there is none */
+    double *weight; /* (n_items) how likely one is drawn; NULL: all alike, as the three below */
+    struct alias *alias; /* (n_items) beside the pool, block after block */
+    double *weight_left; /* (n_items) room to make it */
+    int32_t *work;       /* (n_items) */
+    int64_t start_ms;    /* a time in the cells is (ms - start_ms) >> shift */
     int shift;
 };
 
@@ -45,6 +49,9 @@ int schedule_partitions(int64_t n_samples, int32_t n_users, int32_t n_items);
  */
 void schedule_init(struct schedule *s, const struct interactions *train, int32_t n_users,
                    int32_t n_items, int partitions, uint64_t seed);
+/* Draw negatives in proportion to (train rows) ^ power: 32 bytes an item more; 0 changes nothing.
+ */
+void schedule_weigh(struct schedule *s, double power);
 void schedule_release(struct schedule *s);
 
 /* Deal the items for this epoch. From one thread; then schedule_sort for each user block, from any
@@ -52,7 +59,10 @@ void schedule_release(struct schedule *s);
 void schedule_deal(struct schedule *s, int epoch);
 void schedule_sort(struct schedule *s, int user_block);
 
-/* What user block b learns from in this stratum. */
+/* What user block b learns from in this stratum; all in one round. */
 struct cell schedule_cell(const struct schedule *s, int stratum, int user_block);
+
+/* The number of positives in the stratum's largest cell. */
+int64_t schedule_largest(const struct schedule *s, int stratum);
 
 #endif

@@ -102,6 +102,15 @@ def test_after_a_kill_it_ends_where_it_would_have_ended(kindred, dataset, tmp_pa
     assert not [name for name in checkpoints(tmp_path / "out") if "tmp" in name]
 
 
+def test_after_a_kill_the_optimizer_goes_on_too(kindred, dataset, tmp_path, train):
+    options = "--optimizer", "adam", "--lr", 0.005, "--loss", "softmax", "--batch-size", 32, "--negatives", 16
+    stopped(kindred, dataset, tmp_path / "out", signal.SIGKILL, *options, epochs=120)
+    assert checkpoints(tmp_path / "out")
+    kindred.ok("train", "--data-dir", dataset, "--output-dir", tmp_path / "out", *LONG, *options, "--resume",
+               "--threads", 1)
+    assert model_bytes(tmp_path / "out") == model_bytes(train("undisturbed", *LONG, *options))
+
+
 def test_the_run_tells_of_all_epochs(kindred, dataset, tmp_path):
     stopped(kindred, dataset, tmp_path / "out", signal.SIGKILL, "--eval-every", 150, epochs=180)
     kindred.ok("train", "--data-dir", dataset, "--output-dir", tmp_path / "out", *LONG, "--eval-every", 150,

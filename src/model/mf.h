@@ -1,0 +1,56 @@
+/* mf.h - matrix factorisation, for its two files: mf.c is the model and the fast way to learn what
+ * it learns by default, mf_batch.c learns by every loss, optimiser and batch. */
+#ifndef KINDRED_MF_H
+#define KINDRED_MF_H
+
+#include "model/learn.h"
+
+#include <stdatomic.h>
+
+#define MF_OPTIONS(X, S)                                                                           \
+    X(S, int, embedding_dim, 64, 1, 4096, "N", "numbers in the vector of a user or an item")       \
+    X(S, opt_text, similarity, "dot", 0, 0, "dot|cosine",                                          \
+      "a score is the product of the two vectors, or of the two at length 1")                      \
+    X(S, bool, item_bias, false, 0, 0, NULL, "add a number of the item's own to the score")        \
+    X(S, double, init, 1, 0, 100, "A",                                                             \
+      "rows start as noise between -A and A, divided by the root of embedding-dim")                \
+    LEARN_OPTIONS(X, S, "bpr", 1, 1, "sgd", 0.2, 0.05, 0.2, 2)                                     \
+    X(S, int, hardest_of, 1, 1, HARDEST_MAX, "N",                                                  \
+      "draw N negatives and learn from the one that the user would like best")
+
+enum { HARDEST_MAX = 64, MF_TENSORS = 3, SCRATCH_MAX = 64 };
+
+OPT_STRUCT(mf_opts, MF_OPTIONS);
+
+struct mf {
+    struct model base;
+    float *users; /* (n_users, dim) */
+    float *items; /* (n_items, dim) */
+    float *bias;  /* (n_items, 1); NULL without --item-bias */
+    struct optim_table user_table, item_table, bias_table;
+    _Atomic(float *) scratch[SCRATCH_MAX]; /* of mf_batch.c: what no thread uses at the moment */
+};
+
+static inline const struct mf_opts *mf_opts_of(const struct model *m)
+{
+    return m->options;
+}
+
+/* 1 / |row|; a row without length has none to divide by. */
+static inline float inverse_norm(const struct kern *kern, const float *row, int dim)
+{
+    float squares = kern->dot(row, row, dim);
+
+    return squares > 0 ? 1 / __builtin_sqrtf(squares) : 0;
+}
+
+static inline void prefetch_row(const float *row, int dim)
+{
+    for (int k = 0; k < dim; k += 16)
+        __builtin_prefetch(row + k, 1);
+}
+
+/* model_ops' learn, for any options. */
+void mf_learn_batches(struct mf *mf, const struct cell *c, float lr, struct tally *loss);
+
+#endif
