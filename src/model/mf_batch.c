@@ -19,7 +19,7 @@
 
 #include <math.h>
 
-enum { AHEAD = 4, RING = 8, ALIGN = 16, NONE = -1 };
+enum { AHEAD = 4, RING = 8, ALIGN = 16, STRIP = 16, NONE = -1 };
 
 static const float one[] = {1}; /* the direction of a bias */
 
@@ -324,18 +324,25 @@ static void draw_slots(struct learner *l, struct batch *b)
     }
 }
 
+/* In strips as wide as a line of the cache, whose lines would else push one another out. */
+static void transpose_slots(const struct learner *l, struct batch *b)
+{
+    for (int first = 0; first < b->n; first += STRIP)
+        for (int c = 0; c < l->dim; c++)
+            for (int j = first; j < MIN(first + STRIP, b->n); j++)
+                b->v_transposed[(int64_t)c * b->n + j] = b->v[(int64_t)j * l->dim + c];
+}
+
 static void gather_slots(const struct learner *l, struct batch *b)
 {
     for (int j = 0; j < b->n; j++) {
         const float *row = row_of(&l->mf->item_table, b->items[j]);
-        float *v = b->v + (int64_t)j * l->dim;
 
         b->slot_by[j] = length_of(l, row);
         b->slot_bias[j] = bias_of(l, b->items[j]);
-        l->kern->scaled(v, b->slot_by[j], row, l->dim);
-        for (int c = 0; c < l->dim; c++)
-            b->v_transposed[(int64_t)c * b->n + j] = v[c];
+        l->kern->scaled(b->v + (int64_t)j * l->dim, b->slot_by[j], row, l->dim);
     }
+    transpose_slots(l, b);
 }
 
 /* Of the positives first .. first + size - 1. */
