@@ -3,7 +3,7 @@ BUILD ?= build
 SETUP = $(if $(DUCKDB_DIR),"-Dduckdb_dir=$(DUCKDB_DIR)")
 SANITIZE = -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1
 
-.PHONY: build build-asan test quickstart docs bench-pipeline bench-data bench-train lint format clean
+.PHONY: build build-asan test quickstart docs bench-pipeline bench-data bench-train bench-tune lint format clean
 
 build: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -34,11 +34,16 @@ BENCH_DIR ?= data/bench
 bench-data: build
 	@python3 bench/data.py $(BUILD)/kindred "$(BENCH_DIR)"
 
-# GOWALLA=the folder of its train.txt and test.txt; EPOCHS="20 60": how long those train that are ranked; BIG=1: also
-# 100 million generated reviews, ours alone.
+# GOWALLA=the folder of its train.txt and test.txt, AMAZON=that of Grocery's and Electronics' reviews; PARTS="speed
+# quality": these tables alone, "big" is 100 million generated reviews, ours alone.
 GOWALLA ?= ../shared/data/gowalla
+AMAZON ?= ../shared/data/amazon
 bench-train: build
-	@python3 bench/train.py $(BUILD)/kindred "$(GOWALLA)" "$(BENCH_DIR)"
+	@python3 bench/train.py $(BUILD)/kindred "$(GOWALLA)" "$(AMAZON)" "$(BENCH_DIR)"
+
+# The settings that bench-train takes on Gowalla, chosen on a tenth of train.
+bench-tune: build
+	@python3 bench/tune.py $(BUILD)/kindred "$(GOWALLA)" "$(BENCH_DIR)"
 
 docs: build
 	@python3 tools/options.py $(BUILD)/kindred > docs/options.md

@@ -1,15 +1,17 @@
 """Time `kindred train` and rank by what it has learnt, and implicit, LIBMF and Cornac at the same job.
 
-usage: bench/train.py KINDRED GOWALLA FOLDER
+usage: bench/train.py KINDRED GOWALLA AMAZON FOLDER
 
-GOWALLA has train.txt and test.txt, the split of the LightGCN paper; its dataset stays in FOLDER. EPOCHS="20 60" are
-the lengths of the trainings that are ranked; PROGRAMS="kindred libmf" does these alone. BIG=1 adds 100,000,000
-generated reviews, ours alone (REVIEWS=N: as many). The peers run in an environment of their own, .deps/bench-venv,
-which is made when it's missing.
+GOWALLA has train.txt and test.txt, the split of the LightGCN paper; its dataset stays in FOLDER. AMAZON has
+Grocery_and_Gourmet_Food.csv.gz (2014) and Electronics_2023.parquet. PARTS="speed quality neumf grid future big" does
+these tables alone; without it all but "big": 100,000,000 generated reviews, ours alone (REVIEWS=N: as many).
+PROGRAMS="kindred libmf" times these alone. The peers run in an environment of their own, .deps/bench-venv, which is
+made when it's missing.
 
 Prints Markdown tables. Of speed: medians over the runs, after a warm-up, of processes that take turns, each with two
-threads; the time is that of training alone, what precedes the first epoch included, reading apart. Of quality: a run
-of each length. It stops when `kindred evaluate` and the peers' ranking (peers/rank.py) differ on our model.
+threads; the time is that of training alone, what precedes the first epoch included, reading apart. Of quality: the
+median time of the runs, whose models are the same for us, and what the last one's is worth. It stops when `kindred
+evaluate` and the peers' ranking (peers/rank.py) differ on our model.
 """
 
 import json
@@ -20,29 +22,47 @@ import sys
 import tempfile
 from pathlib import Path
 
-from data import HERE, PYTHON, THREADS, make_environment, print_table, run, say
+from data import HERE, PYTHON, THREADS, VENV, make_environment, print_table, run, say
 from pipeline import measure
 
 DIM = 64
-RUNS, BIG_RUNS = 5, 3
-SPEED_EPOCHS, BIG_EPOCHS = 20, 5
-LENGTHS = "20 60 200"
+RUNS, QUALITY_RUNS, BIG_RUNS = 5, 3, 3
+SPEED_EPOCHS, BIG_EPOCHS, NEUMF_EPOCHS = 20, 5, 2
+PARTS = "speed quality neumf grid future"
+SEEDS = range(1, 6)
 SAME = 1e-4
 # What each is trained with on Gowalla: what bench/tune.py liked best.
 SETTINGS = {
     "kindred": ["--lr", "0.2", "--reg", "0.005"],
     "implicit": ["learning_rate=0.02", "regularization=0.003"],
-    "libmf": ["eta=0.2", "lambda_p2=0.002", "lambda_q2=0.002"],
+    "libmf": ["eta=0.2", "lambda_p2=0.005", "lambda_q2=0.005"],
     "cornac": ["learning_rate=0.1", "lambda_reg=0.003"],
 }
 # Gowalla has no times, and is denser than what the defaults of the penalties are for.
-OURS = ["--future-negatives", "1", "--reg-positive", "1", "--reg-negative", "1"]
+OURS = ["--embedding-dim", str(DIM), "--future-negatives", "1", "--reg-positive", "1", "--reg-negative", "1"]
 PEERS = {"implicit": [], "libmf": ["lambda_p1=0", "lambda_q1=0"], "cornac": []}
+SETTINGS["libmf as pip builds it"] = SETTINGS["libmf"]
+PEERS["libmf as pip builds it"] = PEERS["libmf"]
+PLAIN = VENV.with_name("bench-libmf")
+# What is ranked: program, epochs, what it is called, and the options where they aren't SETTINGS.
+RANKED = [
+    ("kindred", 80, "kindred, BPR", None),
+    ("kindred", 40, "kindred, BPR, hardest of 16", ["--lr", "0.2", "--reg", "0.03", "--hardest-of", "16"]),
+    ("kindred", 100, "kindred, sampled softmax", []),
+    ("libmf", 60, "LIBMF", None),
+    ("implicit", 200, "implicit", None),
+    ("cornac", 200, "Cornac", None),
+]
+NEUMF = ["--model", "neumf", "--embedding-dim", "64", "--hidden", "128,64,32,16", "--optimizer", "adam"]
+GRIDS = [1, 2, 4, 8, 16, 32]
+AMAZON = {"Grocery, 5/5": ("Grocery_and_Gourmet_Food.csv.gz", 5), "Electronics_2023, 3/3": ("Electronics_2023.parquet", 3)}
+KEPT = {"uniform": 1, "a fifth of the future's (default)": 0.2, "past only": 0}
 # What becomes of as many positives as train has rows, which is an epoch for each.
 COUNTED = {
     "kindred": "every row once; a negative that the user has is drawn again",
     "implicit": "rows drawn with replacement; a negative that the user has skips one, which counts",
     "libmf": "every row once; the negative may be one that the user has",
+    "libmf as pip builds it": "as above; its package leaves out vectors and threads, which we turn on above",
     "cornac": "rows drawn with replacement; a negative that the user has skips one, which counts",
 }
 
@@ -50,12 +70,14 @@ COUNTED = {
 # The runs
 
 
-def train(kindred, name, dataset, output, epochs, settings=None):
-    settings = settings or SETTINGS[name]
+def train(kindred, name, dataset, output, epochs, settings=None, threads=THREADS):
+    settings = SETTINGS[name] if settings is None else settings
     if name == "kindred":
-        return [kindred, "train", "--data-dir", dataset, "--output-dir", output, "--epochs", epochs,
-                "--embedding-dim", DIM, "--threads", THREADS, "--quiet", *OURS, *settings]
-    return [PYTHON, HERE / "peers" / f"train_{name}.py", dataset, output, epochs, DIM, THREADS, *PEERS[name], *settings]
+        return [kindred, "train", "--data-dir", dataset, "--output-dir", output, "--epochs", epochs, "--quiet",
+                "--threads", threads, *([] if "--model" in settings else OURS), *settings]
+    plain, script = name.endswith("builds it"), name.split()[0]
+    return [*(["env", f"PYTHONPATH={PLAIN}"] if plain else []), PYTHON, HERE / "peers" / f"train_{script}.py", dataset,
+            output, epochs, DIM, threads, *PEERS[name], *settings]
 
 
 def trained(command, output):
@@ -118,15 +140,68 @@ def time_speed(kindred, names, dataset, scratch):
                  f"times {names[0]}'s time", "training s", "process s", "peak MB", "an epoch's positives"], table)
 
 
-def time_quality(kindred, names, lengths, dataset, scratch):
+def time_quality(kindred, names, dataset, scratch):
     table = []
-    for epochs in lengths:
-        for name in names:
-            say(f"{name}, {epochs} epochs")
-            alone, _, _ = trained(train(kindred, name, dataset, scratch / name, epochs), scratch / name)
-            recall, ndcg = ranked(kindred, name, dataset, scratch / name)
-            table.append([name, str(epochs), f"{alone:.2f}", f"{recall:.4f}", f"{ndcg:.4f}"])
-    print_table(["program", "epochs", "training s", "recall@20", "NDCG@20"], table)
+    for name, epochs, label, settings in RANKED:
+        if name not in names:
+            continue
+        job = (train(kindred, name, dataset, scratch / name, epochs, settings), scratch / name)
+        alone, _, _ = take_turns({label: job}, QUALITY_RUNS if epochs <= 100 else 1)[label]
+        recall, ndcg = ranked(kindred, name, dataset, scratch / name)
+        table.append([label, str(epochs), f"{statistics.median(alone):.2f}", f"{recall:.4f}", f"{ndcg:.4f}"])
+    print_table(["Gowalla, test", "epochs", "training s", "recall@20", "NDCG@20"], table)
+
+
+def time_neumf(kindred, dataset, scratch):
+    """A sample is a pair of a user and an item: a positive, or its negative."""
+    jobs = {f"neumf, {threads} thread{'s' * (threads > 1)}":
+            (train(kindred, "kindred", dataset, scratch / "neumf", NEUMF_EPOCHS, NEUMF, threads), scratch / "neumf")
+            for threads in (1, THREADS)}
+    pairs = 2 * rows_of(dataset)[0] * NEUMF_EPOCHS / 1e6
+    print_table(["64 + 128-64-32-16, Adam", "million samples/s", "s an epoch"],
+                [[name, f"{pairs / statistics.median(alone):.2f}", f"{statistics.median(alone) / NEUMF_EPOCHS:.2f}"]
+                 for name, (alone, _, _) in take_turns(jobs, RUNS).items()])
+
+
+def time_grids(kindred, dataset, scratch):
+    """1 block is plain order by user, on one thread: the grid's cost is what the others lose against it."""
+    threads = {p: [t for t in (1, THREADS) if t <= p] for p in GRIDS}
+    epochs = RANKED[0][1]
+    jobs = {(p, t): (train(kindred, "kindred", dataset, scratch / f"grid-{p}", epochs,
+                           [*SETTINGS["kindred"], "--partitions", str(p)], t), scratch / f"grid-{p}")
+            for p in GRIDS for t in threads[p]}
+    taken = take_turns(jobs, QUALITY_RUNS)
+    positives = rows_of(dataset)[0] * epochs / 1e6
+    table = []
+    for p in GRIDS:
+        recall, ndcg = ranked(kindred, "kindred", dataset, scratch / f"grid-{p}")
+        speeds = [f"{positives / statistics.median(taken[p, t][0]):.1f}" for t in threads[p]]
+        table.append([f"{p} x {p}", *speeds, *([""] * (2 - len(speeds))), f"{recall:.4f}", f"{ndcg:.4f}"])
+    print_table([f"BPR, {epochs} epochs, Gowalla", "million positives/s, one thread", "two threads", "recall@20",
+                 "NDCG@20"], table)
+
+
+def try_futures(kindred, amazon, folder, scratch):
+    """Means and spread over the seeds of recall@20 of users known from train, on val and on test."""
+    table = []
+    for label, (file, least) in AMAZON.items():
+        dataset = folder / file.split(".")[0]
+        run([kindred, "preprocess", "--input", amazon / file, "--output-dir", dataset, "--min-user", least, "--min-item",
+             least, "--quiet"], stdout=subprocess.DEVNULL)
+        for kept, share in KEPT.items():
+            row = [label, kept]
+            found = {"val": [], "test": []}
+            for seed in SEEDS:
+                run([kindred, "train", "--data-dir", dataset, "--output-dir", scratch / "future", "--seed", seed, "--quiet",
+                     "--future-negatives", share], stdout=subprocess.DEVNULL)
+                for split, means in found.items():
+                    means.append(answer(kindred, "evaluate", "--data-dir", dataset, "--model-path",
+                                        scratch / "future" / "model.safetensors", "--split", split, "--quiet", "--json",
+                                        "-")["recall_at_20"])
+            for means in found.values():
+                row.append(f"{statistics.mean(means):.4f} ± {statistics.stdev(means):.4f}")
+            table.append(row)
+    print_table(["temporal split", "negatives", "recall@20, val", "recall@20, test"], table)
 
 
 def generated(kindred, dataset, n):
@@ -158,24 +233,37 @@ def time_big(kindred, folder, scratch, n):
                   f"{tables:,.0f}", f"{data:,.0f}", f"{peak / (tables + data):.2f}"]])
 
 
-def main(kindred, gowalla, folder):
-    gowalla, folder = Path(gowalla), Path(folder)
-    names = os.environ.get("PROGRAMS", " ".join(COUNTED)).split()
-    if not names or not COUNTED.keys() >= set(names):
-        sys.exit(f"PROGRAMS: some of {' '.join(COUNTED)}")
-    lengths = [int(word) for word in (os.environ.get("EPOCHS") or LENGTHS).split()]
+def make_plain():
+    """LIBMF as `pip install libmf` leaves it, beside the one that data.py compiles with what its Makefile has."""
+    if not PLAIN.is_dir():
+        say(f"making {PLAIN}")
+        wanted = (HERE / "peers" / "requirements.txt").read_text().splitlines()
+        run([PYTHON, "-m", "pip", "install", "-q", "--no-cache-dir", "--no-deps", "--target", PLAIN,
+             next(line for line in wanted if line.startswith("libmf"))])
+
+
+def main(kindred, gowalla, amazon, folder):
+    gowalla, amazon, folder = Path(gowalla), Path(amazon), Path(folder)
+    names = [name for name in COUNTED if name.split()[0] in os.environ.get("PROGRAMS", " ".join(COUNTED)).split()]
+    parts = os.environ.get("PARTS", PARTS).split()
     dataset = folder / "gowalla"
     folder.mkdir(parents=True, exist_ok=True)
     os.environ |= {"OPENBLAS_NUM_THREADS": str(THREADS), "OMP_NUM_THREADS": str(THREADS)}
     make_environment()
+    make_plain()
     run([kindred, "preprocess", "--train", gowalla / "train.txt", "--test", gowalla / "test.txt",
          "--output-dir", dataset, "--quiet"], stdout=subprocess.DEVNULL)
     print("Gowalla: {:,} train rows of {:,} users and {:,} items".format(*rows_of(dataset)))
     with tempfile.TemporaryDirectory(prefix="out-", dir=folder) as scratch:
-        time_speed(kindred, names, dataset, Path(scratch))
-        time_quality(kindred, names, lengths, dataset, Path(scratch))
-        if os.environ.get("BIG") == "1":
-            time_big(kindred, folder, Path(scratch), int(os.environ.get("REVIEWS") or 100_000_000))
+        scratch = Path(scratch)
+        tables = {"speed": lambda: time_speed(kindred, names, dataset, scratch),
+                  "quality": lambda: time_quality(kindred, names, dataset, scratch),
+                  "neumf": lambda: time_neumf(kindred, dataset, scratch),
+                  "grid": lambda: time_grids(kindred, dataset, scratch),
+                  "future": lambda: try_futures(kindred, amazon, folder, scratch),
+                  "big": lambda: time_big(kindred, folder, scratch, int(os.environ.get("REVIEWS") or 100_000_000))}
+        for part in parts:
+            tables[part]()
 
 
 if __name__ == "__main__":

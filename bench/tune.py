@@ -14,13 +14,13 @@ from itertools import product
 from pathlib import Path
 
 from data import make_environment, print_table, run, say
-from train import COUNTED, THREADS, ranked, train, trained
+from train import THREADS, ranked, train, trained
 
 # Per program: the options' names, and four values of each. An option may set several at once.
 GRIDS = {
     "kindred": (["--lr={}"], [0.1, 0.2, 0.3, 0.45], ["--reg={}"], [0.0025, 0.005, 0.01, 0.02]),
-    "implicit": (["learning_rate={}"], [0.02, 0.05, 0.1, 0.2], ["regularization={}"], [0.003, 0.01, 0.02, 0.04]),
-    "libmf": (["eta={}"], [0.1, 0.2, 0.4, 0.8], ["lambda_p2={}", "lambda_q2={}"], [0.0005, 0.002, 0.005, 0.01]),
+    "implicit": (["learning_rate={}"], [0.02, 0.05, 0.1, 0.2], ["regularization={}"], [0.01, 0.02, 0.04, 0.08]),
+    "libmf": (["eta={}"], [0.05, 0.1, 0.2, 0.4], ["lambda_p2={}", "lambda_q2={}"], [0.0005, 0.002, 0.005, 0.01]),
     "cornac": (["learning_rate={}"], [0.05, 0.1, 0.2, 0.4], ["lambda_reg={}"], [0.001, 0.003, 0.01, 0.02]),
 }
 
@@ -54,7 +54,7 @@ def main(kindred, gowalla, folder):
          "--val-ratio", "0", "--min-user", "1", "--min-item", "1", "--output-dir", dataset, "--quiet"])
     table = []
     with tempfile.TemporaryDirectory(prefix="out-", dir=folder) as scratch:
-        for name in os.environ.get("PROGRAMS", " ".join(COUNTED)).split():
+        for name in os.environ.get("PROGRAMS", " ".join(GRIDS)).split():
             table += try_all(kindred, name, dataset, Path(scratch) / name, epochs)
     print_table([f"program, {epochs} epochs", "settings", "training s", "recall@20", "NDCG@20", "of its grid"], table)
 

@@ -18,14 +18,6 @@ static float dot(const float *restrict a, const float *restrict b, int dim)
     return sum;
 }
 
-static void scores(const float *const *queries, int n, const float *items, int32_t count, int dim,
-                   float *out, int64_t stride)
-{
-    for (int32_t c = 0; c < count; c++)
-        for (int r = 0; r < n; r++)
-            out[r * stride + c] = dot(queries[r], items + (int64_t)c * dim, dim);
-}
-
 typedef float group __attribute__((vector_size(KERN_GROUP * sizeof(float))));
 typedef int32_t group_bits __attribute__((vector_size(KERN_GROUP * sizeof(int32_t))));
 
@@ -403,6 +395,48 @@ static void gemm(int m, int n, int k, const float *a, int a_row, int a_col, cons
                 tiles(m, depth, from, a_row, a_col, &p, c + j, ldc, accumulate);
             else
                 edge_tiles(m, cols, depth, from, a_row, a_col, &p, c + j, ldc, accumulate);
+        }
+}
+
+/* (depth, TILE_COLS) numbers l .. l + depth - 1 of each query, one query a column; those that there
+ * aren't are 0. */
+static void turn(const float *const *queries, int n, int l, int depth, float *out)
+{
+    for (int r = 0; r < TILE_COLS; r++)
+        for (int k = 0; k < depth; k++)
+            out[k * TILE_COLS + r] = r < n ? queries[r][l + k] : 0;
+}
+
+/* out[r * stride + c] = in[c * TILE_COLS + r]. */
+static void turn_back(const float *in, int n, int32_t count, float *out, int64_t stride)
+{
+    for (int r = 0; r < n; r++)
+        for (int32_t c = 0; c < count; c++)
+            out[r * stride + c] = in[c * TILE_COLS + r];
+}
+
+/* A product of matrices with a tile's columns of queries at a time: a block of items, read once,
+ * times the queries side by side. */
+static void scores(const float *const *queries, int n, const float *items, int32_t count, int dim,
+                   float *out, int64_t stride)
+{
+    enum { BLOCK = 128 };
+    float turned[DEPTH * TILE_COLS], products[BLOCK * TILE_COLS];
+
+    for (int r = 0; r < n; r += TILE_COLS)
+        for (int32_t c = 0; c < count; c += BLOCK) {
+            int some = n - r < TILE_COLS ? n - r : TILE_COLS;
+            int rows = count - c < BLOCK ? count - c : BLOCK;
+
+            for (int l = 0; l < dim; l += DEPTH) {
+                int depth = dim - l < DEPTH ? dim - l : DEPTH;
+
+                if (c == 0 || dim > DEPTH)
+                    turn(queries + r, some, l, depth, turned);
+                gemm(rows, TILE_COLS, depth, items + (int64_t)c * dim + l, dim, 1, turned,
+                     TILE_COLS, products, TILE_COLS, l > 0);
+            }
+            turn_back(products, some, rows, out + r * stride + c, stride);
         }
 }
 
