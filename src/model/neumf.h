@@ -11,7 +11,7 @@
     X(S, opt_text, hidden, "128,64,32,16", 0, 0, "N,N,...",                                        \
       "mlp: width of the input, half of it the user's vector and half the item's, and of each "    \
       "layer")                                                                                     \
-    LEARN_OPTIONS(X, S, "bce", 4, 1024, "adam", 0.001, 0, 1, 1)                                    \
+    LEARN_OPTIONS(X, S, "softmax", 8, 1024, "adam", 0.001, 0.1, 0.2, 1)                            \
     X(S, opt_text, init_gmf, NULL, 0, 0, "FILE",                                                   \
       "with --init-mlp: begin with a model that was trained with --towers gmf")                    \
     X(S, opt_text, init_mlp, NULL, 0, 0, "FILE",                                                   \

@@ -7,16 +7,20 @@
 #include "train/checkpoint.h"
 #include "train/schedule.h"
 
+#include <limits.h>
 #include <math.h>
 #include <omp.h>
 #include <sched.h>
 #include <stdatomic.h>
 
 /* An epoch as a list of jobs, taken in order by whichever worker is free. Stage 0 sorts the block's
- * samples; stage s + 1 is the block's cell of stratum s. A job needs the stage before of its own
- * user block, and of the next one: in the stratum before, that block held the item block of this
- * cell. So there is no barrier between strata, and a worker that the machine has put aside holds up
- * no other until its rows are needed. */
+ * samples; then come the strata, a stage each, in which each block has its cell. A job needs the
+ * stage before of its own user block, and of the next one: in the stratum before, that block held
+ * the item block of this cell. So there is no barrier between strata, and a worker that the machine
+ * has put aside holds up no other until its rows are needed.
+ *
+ * For a model that learns in rounds (model.h) a stratum is a stage for each round, and a job needs
+ * all of the stage before, and the join that whoever ends it last does. */
 struct epoch {
     struct model *m;
     struct schedule *s;
@@ -25,7 +29,33 @@ struct epoch {
     struct tally *loss; /* (p) a block's cells come one after the other: sums in a fixed order */
     atomic_int next;    /* job: stage * p + block */
     atomic_int *done;   /* (p) stages that are done */
+    atomic_int ended;   /* rounds: jobs that are done */
+    atomic_int joined;  /* rounds: stages that are done, join and all */
+    int first_stage[SCHEDULE_MAX + 1]; /* (p + 1) of each stratum; in rounds known after stage 0 */
 };
+
+static bool in_rounds(const struct epoch *e)
+{
+    return e->m->ops->join != NULL;
+}
+
+static bool goes_on(const struct epoch *e)
+{
+    return e->finish || !interrupt_signal();
+}
+
+static void plan_stages(struct epoch *e)
+{
+    int64_t slice = in_rounds(e) ? e->m->ops->slice(e->m, e->s->p) : 0;
+
+    e->first_stage[0] = 1;
+    for (int s = 0; s < e->s->p; s++)
+        e->first_stage[s + 1] =
+            e->first_stage[s] +
+            (slice ? (int)((schedule_largest(e->s, s) + slice - 1) / slice) : 1);
+}
+
+/* ---- the order ---- */
 
 static void await(atomic_int *done, int stages)
 {
@@ -34,75 +64,80 @@ static void await(atomic_int *done, int stages)
             sched_yield();
 }
 
-static bool goes_on(const struct epoch *e)
+static void await_turn(struct epoch *e, int stage, int block)
 {
-    return e->finish || !interrupt_signal();
+    if (in_rounds(e)) {
+        await(&e->joined, stage);
+    } else {
+        await(&e->done[block], stage);
+        await(&e->done[(block + 1) % e->s->p], stage);
+    }
 }
 
-static void sort_block(struct epoch *e, int block)
+/* How many stages are done with this one; after the last as many as anyone may wait for. */
+static int done_with(const struct epoch *e, int stage)
 {
-    schedule_sort(e->s, block);
-    e->loss[block] = (struct tally){0};
+    return stage + 1 == e->first_stage[e->s->p] ? INT_MAX : stage + 1;
 }
 
-/* Round `round` of `n` over the block's cell. */
-static void learn(struct epoch *e, int stratum, int block, int round, int n)
+static void join(struct epoch *e, int stage)
 {
-    struct cell c = schedule_cell(e->s, stratum, block);
+    if (stage == 0)
+        plan_stages(e);
+    else if (goes_on(e))
+        e->m->ops->join(e->m, e->s->p, e->progress);
+    atomic_store_explicit(&e->joined, done_with(e, stage), memory_order_release);
+}
 
-    c.from = c.n * round / n;
-    c.to = c.n * (round + 1) / n;
+static void end_job(struct epoch *e, int stage, int block)
+{
+    if (!in_rounds(e))
+        atomic_store_explicit(&e->done[block], done_with(e, stage), memory_order_release);
+    else if (atomic_fetch_add(&e->ended, 1) + 1 == (stage + 1) * e->s->p)
+        join(e, stage);
+}
+
+/* ---- the work ---- */
+
+static void learn(struct epoch *e, int stage, int block)
+{
+    int stratum = 0, rounds, round;
+    struct cell c;
+
+    while (e->first_stage[stratum + 1] <= stage)
+        stratum++;
+    rounds = e->first_stage[stratum + 1] - e->first_stage[stratum];
+    round = stage - e->first_stage[stratum];
+    c = schedule_cell(e->s, stratum, block);
+    c.from = c.n * round / rounds;
+    c.to = c.n * (round + 1) / rounds;
     c.worker = omp_get_thread_num();
-    if (goes_on(e))
-        e->m->ops->learn(e->m, &c, e->progress, &e->loss[block]);
+    e->m->ops->learn(e->m, &c, e->progress, &e->loss[block]);
 }
 
 static void do_job(struct epoch *e, int stage, int block)
 {
-    if (stage == 0)
-        sort_block(e, block);
-    else
-        learn(e, stage - 1, block, 0, 1);
+    if (stage == 0) {
+        schedule_sort(e->s, block);
+        e->loss[block] = (struct tally){0};
+    } else if (goes_on(e)) {
+        learn(e, stage, block);
+    }
 }
 
 static void work(struct epoch *e)
 {
-    int p = e->s->p, n_jobs = (p + 1) * p;
+    int p = e->s->p;
 
-    for (int job; (job = atomic_fetch_add(&e->next, 1)) < n_jobs;) {
-        int stage = job / p, block = job % p;
+    for (;;) {
+        int job = atomic_fetch_add(&e->next, 1), stage = job / p, block = job % p;
 
-        await(&e->done[block], stage);
-        await(&e->done[(block + 1) % p], stage);
+        await_turn(e, stage, block);
+        if (stage > 0 && stage >= e->first_stage[p])
+            return;
         do_job(e, stage, block);
-        atomic_store_explicit(&e->done[block], stage + 1, memory_order_release);
+        end_job(e, stage, block);
     }
-}
-
-/* The rounds of a stratum; see model.h. Each ends with a barrier, as does the join. */
-static void work_in_rounds(struct epoch *e, int stratum)
-{
-    const struct model_ops *ops = e->m->ops;
-    int64_t slice = ops->slice(e->m, e->s->p);
-    int n = (int)((schedule_largest(e->s, stratum) + slice - 1) / slice);
-
-    for (int round = 0; round < n; round++) {
-#pragma omp for schedule(dynamic)
-        for (int block = 0; block < e->s->p; block++)
-            learn(e, stratum, block, round, n);
-#pragma omp single
-        if (goes_on(e))
-            ops->join(e->m, e->s->p, e->progress);
-    }
-}
-
-static void work_by_strata(struct epoch *e)
-{
-#pragma omp for schedule(dynamic)
-    for (int block = 0; block < e->s->p; block++)
-        sort_block(e, block);
-    for (int stratum = 0; stratum < e->s->p; stratum++)
-        work_in_rounds(e, stratum);
 }
 
 static void run_epoch(struct model *m, struct schedule *s, int epoch, double progress,
@@ -117,13 +152,12 @@ static void run_epoch(struct model *m, struct schedule *s, int epoch, double pro
                       .done = done};
 
     schedule_deal(s, epoch);
-    if (m->ops->begin)
+    if (in_rounds(&e))
         m->ops->begin(m, s->p, plan->threads);
-#pragma omp parallel num_threads(plan->threads)
-    if (m->ops->join)
-        work_by_strata(&e);
     else
-        work(&e);
+        plan_stages(&e);
+#pragma omp parallel num_threads(plan->threads)
+    work(&e);
 }
 
 static double mean_loss(const struct tally *loss, int n)
