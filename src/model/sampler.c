@@ -88,7 +88,7 @@ struct candidate sampler_draw_shared(struct sampler *s)
 void sampler_fill(struct sampler *s, int64_t first, int n, int32_t *out)
 {
     const struct cell *c = s->cell;
-    bool maybe[SAMPLER_CHUNK], early[SAMPLER_CHUNK];
+    bool maybe[SAMPLER_CHUNK] = {false}, early[SAMPLER_CHUNK] = {false};
 
     for (int k = 0; k < n; k++) {
         uint32_t bits;
