@@ -15,7 +15,8 @@
       "folder for model.safetensors and run.json")                                                 \
     X(S, opt_text, model, "mf", 0, 0, "NAME",                                                      \
       "which model; they are listed at the end of this help")                                      \
-    X(S, int, epochs, 200, 1, 1000000, "N", "passes over the train rows")                          \
+    X(S, int, epochs, 0, 0, 1000000, "N",                                                          \
+      "passes over the train rows; 0 is what suits the model: mf 200, neumf 20")                   \
     X(S, int64_t, seed, 1, 0, 1e15, "N", "the same seed gives the same model, bit for bit")        \
     X(S, int, threads, 0, 0, 1024, "N",                                                            \
       "threads; 0 is one for each processor. The model doesn't depend on it")                      \
@@ -213,6 +214,8 @@ static bool run(const char *const *argv, struct err *err)
     next = cmd_parse(&cmd_train, &opts, argv, 0, err);
     if (next != CMD_GO)
         return next == CMD_DONE;
+    if (!o.epochs)
+        o.epochs = ops->epochs;
     return (!ops->check || ops->check(group.values, err)) && check_alone(err) &&
            train(&o, &opts, ops, group.values, err);
 }

@@ -317,6 +317,7 @@ const struct model_ops model_mf = {
     .options = mf_opts_table,
     .defaults = &mf_opts_default,
     .options_size = sizeof(struct mf_opts),
+    .epochs = 200,
     .size = sizeof(struct mf),
     .tensors = mf_tensors,
     .training = mf_training,

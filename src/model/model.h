@@ -55,6 +55,7 @@ struct model_ops {
     const struct opt *options; /* of this model alone */
     const void *defaults;
     size_t options_size;
+    int epochs;  /* of training, where nobody says how many; 0: it learns at once */
     size_t size; /* of the model's own struct; its first member is struct model */
 
     /* List the learned state: all that is saved, loaded and sent. Sizes follow from n_users,

@@ -360,6 +360,7 @@ const struct model_ops model_neumf = {
     .options = neumf_opts_table,
     .defaults = &neumf_opts_default,
     .options_size = sizeof(struct neumf_opts),
+    .epochs = 20,
     .size = sizeof(struct neumf),
     .check = neumf_check,
     .tensors = neumf_tensors,

@@ -140,7 +140,7 @@ def test_a_section_of_the_config_is_for_its_command(epochs):
 @pytest.mark.parametrize("text, named", [
     (b"seed: 1\nepoks: 3\n", "epoks"),
     (b"seed: 1\nepochs: many\n", "epochs"),
-    (b"seed: 1\nepochs: 0\n", "epochs"),
+    (b"seed: 1\nepochs: -1\n", "epochs"),
     (b"epochs: 1\nepochs: 3\n", "epochs"),
     (b"seed: 1\nepochs: {a: 1}\n", ""),
     (b"seed: 1\nepochs: [1\n", ""),
