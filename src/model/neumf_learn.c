@@ -8,7 +8,7 @@
 
 #include <math.h>
 
-enum { CHUNK_PAIRS = 256, SLICE_MIN = 16 };
+enum { CHUNK_PAIRS = 256, SLICE_MIN = 16, AHEAD = 8 };
 
 /* ---- the room for it ---- */
 
@@ -178,7 +178,7 @@ static void draw(const struct neumf *nm, const struct neumf_shape *s, struct neu
     c->begin[c->n_runs] = c->n_pairs;
 }
 
-/* (n, dim) rows of a tensor, zeros for an id that is none; and ask for their optimiser's state. */
+/* (n, dim) rows of a tensor, zeros for an id that is none. */
 static void gather(const struct neumf *nm, int tensor, const int32_t *ids, int n, int dim,
                    float *out)
 {
@@ -188,7 +188,6 @@ static void gather(const struct neumf *nm, int tensor, const int32_t *ids, int n
             continue;
         }
         memcpy(out, row(nm->data[tensor], ids[k], dim), (size_t)dim * sizeof *out);
-        optim_prefetch(&nm->table[tensor], ids[k]);
     }
 }
 
@@ -401,6 +400,19 @@ static void backward(const struct neumf *nm, const struct neumf_shape *s, struct
 
 /* ---- steps ---- */
 
+/* Ask for what steps of the row will touch; a chunk's worth of it would not stay in the cache from
+ * when the rows were gathered. */
+static void prefetch_step(const struct neumf *nm, const struct neumf_shape *s, int gmf, int mlp,
+                          int32_t id)
+{
+    if (id == SAMPLER_NONE)
+        return;
+    if (s->dim)
+        optim_prefetch(&nm->table[gmf], id);
+    if (s->half)
+        optim_prefetch(&nm->table[mlp], id);
+}
+
 /* An item for each of its pairs, one after the other. */
 static void step_items(const struct neumf *nm, const struct neumf_shape *s,
                        const struct neumf_chunk *c, const struct learn *how, float lr)
@@ -412,6 +424,8 @@ static void step_items(const struct neumf *nm, const struct neumf_shape *s,
         for (int p = c->begin[r]; p < c->begin[r + 1]; p++) {
             float l2 = (p - c->begin[r]) % (1 + how->negatives) ? negative : how->l2_positive;
 
+            if (p + AHEAD < c->n_pairs)
+                prefetch_step(nm, s, NEUMF_GMF_ITEMS, NEUMF_MLP_ITEMS, c->items[p + AHEAD]);
             if (c->items[p] == SAMPLER_NONE)
                 continue;
             if (s->dim)
@@ -432,6 +446,8 @@ static void step_users(const struct neumf *nm, const struct neumf_shape *s,
     for (int r = 0; r < c->n_runs; r++) {
         struct kern_step step = {lr, 1, how->l2_user * (float)c->counted[r]};
 
+        if (r + AHEAD < c->n_runs)
+            prefetch_step(nm, s, NEUMF_GMF_USERS, NEUMF_MLP_USERS, c->users[r + AHEAD]);
         if (c->counted[r] && s->dim)
             optim_step(&nm->table[NEUMF_GMF_USERS], kern, c->users[r], c->gmf_slopes + r * s->dim,
                        step);

@@ -57,6 +57,8 @@ int optim_tensors(const struct optim_table *t, struct tensor *out, int n);
 /* Ask for what optim_step will need of the row. */
 static inline void optim_prefetch(const struct optim_table *t, int64_t row)
 {
+    for (int i = 0; i < t->dim; i += 16)
+        __builtin_prefetch(t->rows + row * t->dim + i, 1);
     for (int k = 0; k < t->how->n_states; k++)
         for (int i = 0; i < t->state_dim[k]; i += 16)
             __builtin_prefetch(t->state[k] + row * t->state_dim[k] + i, 1);
