@@ -123,7 +123,7 @@ INLINE void bpr_prefetch(const struct kern_triples *t, int64_t k, int dim)
     prefetch_row(t->item_rows + (int64_t)t->others[k] * dim, dim);
 }
 
-INLINE group margin_of(const struct kern_triples *t, int64_t k, int dim)
+INLINE group margin_of(const struct kern_triples *t, int64_t k, int dim, bool biased)
 {
     group part;
 
@@ -132,19 +132,19 @@ INLINE group margin_of(const struct kern_triples *t, int64_t k, int dim)
     part = bpr_margin(t->user_rows + (int64_t)t->users[k] * dim,
                       t->item_rows + (int64_t)t->taken[k] * dim,
                       t->item_rows + (int64_t)t->others[k] * dim, dim);
-    if (t->item_bias)
+    if (biased)
         part[0] += t->item_bias[t->taken[k]] - t->item_bias[t->others[k]];
     return part;
 }
 
-INLINE void update_of(const struct kern_triples *t, int64_t k, int dim, float g,
+INLINE void update_of(const struct kern_triples *t, int64_t k, int dim, bool biased, float g,
                       struct kern_l2 keep)
 {
     if (k >= t->n)
         return;
     bpr_update(t->user_rows + (int64_t)t->users[k] * dim, t->item_rows + (int64_t)t->taken[k] * dim,
                t->item_rows + (int64_t)t->others[k] * dim, dim, g, keep);
-    if (t->item_bias) {
+    if (biased) {
         float *i = &t->item_bias[t->taken[k]], *j = &t->item_bias[t->others[k]];
 
         *i = keep.i * *i + g;
@@ -154,14 +154,15 @@ INLINE void update_of(const struct kern_triples *t, int64_t k, int dim, float g,
 
 /* A step's stores keep the store queue busy and the product that comes next waits for a sigmoid: so
  * steps of one group take turns with products of the next. */
-INLINE void bpr_steps_of(const struct kern_triples *t, int dim, float lr, struct kern_l2 l2,
-                         float *margins)
+INLINE void bpr_steps_of(const struct kern_triples *all, int dim, bool biased, float lr,
+                         struct kern_l2 l2, float *margins)
 {
     const struct kern_l2 keep = {1 - lr * l2.u, 1 - lr * l2.i, 1 - lr * l2.j};
+    const struct kern_triples here = *all, *t = &here; /* which no store can change */
     group part[KERN_GROUP];
 
     for (int k = 0; k < KERN_GROUP; k++)
-        part[k] = margin_of(t, k, dim);
+        part[k] = margin_of(t, k, dim, biased);
     for (int64_t first = 0; first < t->n; first += KERN_GROUP) {
         group x = sum_lanes(part);
         group g = lr / (1 + exp_group(x)); /* lr * sigmoid(-x): lr times the slope of log sigmoid */
@@ -169,28 +170,25 @@ INLINE void bpr_steps_of(const struct kern_triples *t, int dim, float lr, struct
         store(margins + first, x);
         for (int64_t k = first; k < first + KERN_GROUP; k++) {
             bpr_prefetch(t, k + 2 * KERN_GROUP, dim);
-            update_of(t, k, dim, g[k - first], keep);
-            part[k - first] = margin_of(t, k + KERN_GROUP, dim);
+            update_of(t, k, dim, biased, g[k - first], keep);
+            part[k - first] = margin_of(t, k + KERN_GROUP, dim, biased);
         }
     }
 }
 
-/* The sizes that people take are compiled apart, so that their loops have no ends to look after. */
+/* What people take is compiled apart: loops have no ends to look after then, and no bias. */
 static void bpr_steps(const struct kern_triples *t, float lr, struct kern_l2 l2, float *margins)
 {
-    switch (t->dim) {
-    case 32:
-        bpr_steps_of(t, 32, lr, l2, margins);
-        break;
-    case 64:
-        bpr_steps_of(t, 64, lr, l2, margins);
-        break;
-    case 128:
-        bpr_steps_of(t, 128, lr, l2, margins);
-        break;
-    default:
-        bpr_steps_of(t, t->dim, lr, l2, margins);
-    }
+    if (t->item_bias)
+        bpr_steps_of(t, t->dim, true, lr, l2, margins);
+    else if (t->dim == 32)
+        bpr_steps_of(t, 32, false, lr, l2, margins);
+    else if (t->dim == 64)
+        bpr_steps_of(t, 64, false, lr, l2, margins);
+    else if (t->dim == 128)
+        bpr_steps_of(t, 128, false, lr, l2, margins);
+    else
+        bpr_steps_of(t, t->dim, false, lr, l2, margins);
 }
 
 static void may_have(const int32_t *owners, const int32_t *ids, const int32_t *others, int64_t n,

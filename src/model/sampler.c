@@ -85,23 +85,35 @@ struct candidate sampler_draw_shared(struct sampler *s)
     return (struct candidate){j.item, bits < s->future ? CELL_ALWAYS : j.since};
 }
 
+/* Draws from all of the pool alike, whenever items appeared. */
+static void fill_evenly(struct sampler *s, int n, int32_t *out)
+{
+    const struct candidate *pool = s->cell->pool;
+    uint64_t n_pool = (uint64_t)s->cell->n_pool;
+    struct rng r = s->rng;
+
+    for (int k = 0; k < n; k++)
+        out[k] = pool[(rng_next(&r) >> 32) * n_pool >> 32].item;
+    s->rng = r;
+}
+
 void sampler_fill(struct sampler *s, int64_t first, int n, int32_t *out)
 {
     const struct cell *c = s->cell;
     bool maybe[SAMPLER_CHUNK] = {false}, early[SAMPLER_CHUNK] = {false};
 
-    for (int k = 0; k < n; k++) {
-        uint32_t bits;
-        struct candidate j = pick(s, &bits);
+    if (!c->alias && s->future >> 32)
+        fill_evenly(s, n, out);
+    else
+        for (int k = 0; k < n; k++) {
+            uint32_t bits;
+            struct candidate j = pick(s, &bits);
 
-        out[k] = j.item;
-        early[k] = too_new(s, j, first + k, bits);
-    }
+            out[k] = j.item;
+            early[k] = too_new(s, j, first + k, bits);
+        }
     kern_best()->may_have(c->users + first, c->items + first, out, n, maybe);
-    for (int k = 0; k < n; k++) {
-        if (!maybe[k] && !early[k])
-            continue;
-        if (early[k] || sampler_has(s, first + k, out[k]))
+    for (int k = 0; k < n; k++)
+        if ((maybe[k] | early[k]) && (early[k] || sampler_has(s, first + k, out[k])))
             out[k] = sampler_draw(s, first + k);
-    }
 }
