@@ -65,10 +65,11 @@ struct kern {
      * UAI 2009, section 4.1. */
     void (*bpr_steps)(const struct kern_triples *t, float lr, struct kern_l2 l2, float *margins);
 
-    /* maybe[k]: false if no k' in 0..n-1 has owners[k'] == owners[k] and ids[k'] == others[k].
-     * True may be wrong: all is looked up within KERN_WINDOW of k alone. */
-    void (*may_have)(const int32_t *owners, const int32_t *ids, const int32_t *others, int64_t n,
-                     bool *maybe);
+    /* maybe[k - first]: false if no k' in 0..n-1 has owners[k'] == owners[k] and ids[k'] ==
+     * others[k - first], for k in first..first + count - 1. owners (n) ascending, ids (n). True may
+     * be wrong: all is looked up within KERN_WINDOW of k alone. */
+    void (*may_have)(const int32_t *owners, const int32_t *ids, int64_t n, const int32_t *others,
+                     int64_t first, int64_t count, bool *maybe);
 
     /* out = max(x + bias, 0): x, out (m, n), the same bias (n) for each row; out may be x. */
     void (*bias_relu)(const float *x, int m, int n, const float *bias, float *out);

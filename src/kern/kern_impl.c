@@ -191,23 +191,23 @@ static void bpr_steps(const struct kern_triples *t, float lr, struct kern_l2 l2,
         bpr_steps_of(t, t->dim, false, lr, l2, margins);
 }
 
-static void may_have(const int32_t *owners, const int32_t *ids, const int32_t *others, int64_t n,
-                     bool *maybe)
+static void may_have(const int32_t *owners, const int32_t *ids, int64_t n, const int32_t *others,
+                     int64_t first, int64_t count, bool *maybe)
 {
-    int64_t k = 0;
+    int64_t k = first, end = first + count, inner = n - KERN_WINDOW;
 
-    for (; k < n && k < KERN_WINDOW; k++)
-        maybe[k] = true;
-    for (; k < n - KERN_WINDOW; k++) {
+    for (; k < end && k < KERN_WINDOW; k++)
+        maybe[k - first] = true;
+    for (; k < end && k < inner; k++) {
         const int32_t *owner = owners + k - KERN_WINDOW, *id = ids + k - KERN_WINDOW;
-        int32_t u = owners[k], j = others[k], found = 0;
+        int32_t u = owners[k], j = others[k - first], found = 0;
 
         for (int w = 0; w < 2 * KERN_WINDOW; w++)
             found |= (owner[w] == u) & (id[w] == j);
-        maybe[k] = found | (owner[0] == u) | (owner[2 * KERN_WINDOW - 1] == u);
+        maybe[k - first] = found | (owner[0] == u) | (owner[2 * KERN_WINDOW - 1] == u);
     }
-    for (; k < n; k++)
-        maybe[k] = true;
+    for (; k < end; k++)
+        maybe[k - first] = true;
 }
 
 static bool holds(const int32_t *ids, int64_t n, int32_t id)

@@ -112,7 +112,7 @@ void sampler_fill(struct sampler *s, int64_t first, int n, int32_t *out)
             out[k] = j.item;
             early[k] = too_new(s, j, first + k, bits);
         }
-    kern_best()->may_have(c->users + first, c->items + first, out, n, maybe);
+    kern_best()->may_have(c->users, c->items, c->n, out, first, n, maybe);
     for (int k = 0; k < n; k++)
         if ((maybe[k] | early[k]) && (early[k] || sampler_has(s, first + k, out[k])))
             out[k] = sampler_draw(s, first + k);
