@@ -11,7 +11,7 @@
 
 #include <math.h>
 
-enum { HARDEST_CHUNK = 4, LOSS_EVERY = 16, QUERIES = 16 };
+enum { HARDEST_CHUNK = 16, LOSS_EVERY = 16, QUERIES = 16 };
 
 OPT_TABLE(mf_opts, MF_OPTIONS);
 
