@@ -119,6 +119,50 @@ static void user_blocks_have_about_the_same_work(void **)
     made_release(&d);
 }
 
+/* The chance of each item of a pool, by its alias table. */
+static void pool_chances(const struct schedule *s, int block, double chance[ITEMS])
+{
+    struct cell c = schedule_cell(s, block, 0);
+
+    for (int k = 0; k < c.n_pool; k++)
+        chance[k] = 0;
+    for (int k = 0; k < c.n_pool; k++) {
+        double keep = c.alias[k].other == k ? 1 : c.alias[k].keep * 0x1p-32;
+
+        chance[k] += keep / c.n_pool;
+        chance[c.alias[k].other] += (1 - keep) / c.n_pool;
+    }
+}
+
+static void pools_are_weighed_by_popularity(void **)
+{
+    enum { P = 4 };
+    struct dataset d;
+    AUTO(schedule) s = {0};
+    const struct interactions *train = &d.part[DATASET_TRAIN];
+    double count[ITEMS] = {0}, chance[ITEMS];
+
+    made_dataset(&d, USERS, ITEMS, 1);
+    for (int64_t k = 0; k < train->n; k++)
+        count[train->items[k]]++;
+    schedule_init(&s, train, USERS, ITEMS, P, 1);
+    schedule_weigh(&s, 0.75);
+    for (int epoch = 0; epoch < 3; epoch++) {
+        deal(&s, epoch);
+        for (int b = 0; b < P; b++) {
+            struct cell c = schedule_cell(&s, b, 0);
+            double sum = 0;
+
+            pool_chances(&s, b, chance);
+            for (int k = 0; k < c.n_pool; k++)
+                sum += pow(count[c.pool[k].item], 0.75);
+            for (int k = 0; k < c.n_pool; k++)
+                assert_true(fabs(chance[k] - pow(count[c.pool[k].item], 0.75) / sum) < 1e-6);
+        }
+    }
+    made_release(&d);
+}
+
 static void the_grid_fits_the_data(void **)
 {
     assert_int_equal(schedule_partitions(810128, 29858, 40981), 16);
@@ -264,6 +308,7 @@ int main(void)
         cmocka_unit_test(an_epoch_meets_each_positive_once),
         cmocka_unit_test(items_are_dealt_anew_each_epoch_and_evenly),
         cmocka_unit_test(user_blocks_have_about_the_same_work),
+        cmocka_unit_test(pools_are_weighed_by_popularity),
         cmocka_unit_test(the_grid_fits_the_data),
         cmocka_unit_test(the_model_is_the_same_on_any_number_of_threads),
         cmocka_unit_test(seed_and_partitions_make_another_model),

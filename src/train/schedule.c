@@ -4,16 +4,14 @@
 
 #include <math.h>
 
-/* 16 blocks where there is enough for them. More where there is plenty: a cell's rows then come
- * nearer to fitting the cache, and more workers find work. */
-enum { MIN_ITEMS = 64, MIN_SAMPLES_A_CELL = 1024, FEW = 16, MANY = 64, PLENTY = 16384 };
+enum { MIN_ITEMS = 64, MIN_SAMPLES_A_CELL = 1024, DEFAULT_MAX = 16 };
 
 int schedule_partitions(int64_t n_samples, int32_t n_users, int32_t n_items)
 {
-    int p = MANY;
+    int p = DEFAULT_MAX;
 
     while (p > 1 && (n_items / p < MIN_ITEMS || n_users < p ||
-                     n_samples / ((int64_t)p * p) < (p > FEW ? PLENTY : MIN_SAMPLES_A_CELL)))
+                     n_samples / ((int64_t)p * p) < MIN_SAMPLES_A_CELL))
         p /= 2;
     return p;
 }

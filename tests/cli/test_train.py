@@ -96,6 +96,13 @@ def test_the_run_tells_of_options_data_and_each_epoch(train, dataset):
     assert any("recall" in name for name in run["epochs"][-1])
 
 
+@pytest.mark.parametrize("options, epochs", [(("--embedding-dim", 2), 200), (("--model", "neumf"), 20),
+                                             (("--model", "popularity"), 1)], ids=["mf", "neumf", "popularity"])
+def test_a_model_takes_the_epochs_that_suit_it(kindred, dataset, tmp_path, options, epochs):
+    kindred.ok("train", "--data-dir", dataset, "--output-dir", tmp_path, *options)
+    assert len(read_run(tmp_path)["epochs"]) == epochs
+
+
 def test_the_loss_falls(train):
     losses = [epoch["loss"] for epoch in read_run(train("losses", "--epochs", 12))["epochs"]]
     assert losses[-1] < 0.95 * losses[0] <= 0.95 * math.log(2) * 1.1  # BPR begins near log 2
