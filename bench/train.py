@@ -225,7 +225,7 @@ def time_big(kindred, folder, scratch, n):
     """Memory in MB; of data: what reading leaves of a row, an item and a time, 12 bytes, and 8 of each user."""
     dataset = generated(kindred, folder / f"train-{n}", n)
     n_rows, n_users, n_items = rows_of(dataset)
-    job = (train(kindred, "kindred", dataset, scratch / "big", BIG_EPOCHS), scratch / "big")
+    job = (train(kindred, "kindred", dataset, scratch / "big", BIG_EPOCHS, ["--lr", "0.05"]), scratch / "big")
     alone, wall, peak = take_turns({"kindred, big": job}, BIG_RUNS)["kindred, big"]
     median = statistics.median(alone)
     tables, data = (n_users + n_items) * DIM * 4 / 2**20, (12 * n_rows + 8 * n_users) / 2**20

@@ -20,13 +20,16 @@ TENSORS = ("user_embedding.weight", "item_embedding.weight")
 
 
 def read_safetensors(path):
-    """Users' and items' vectors; the format: 8 bytes of the header's length, the header in JSON, the numbers."""
+    """Users' and items' vectors, of length 1 where scores are cosines; the format: 8 bytes of the header's length, the
+    header in JSON, the numbers."""
     data = Path(path).read_bytes()
     begin = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:begin])
+    cosine = json.loads(header["__metadata__"]["options"])["similarity"] == "cosine"
     for name in TENSORS:
         first, end = header[name]["data_offsets"]
-        yield np.frombuffer(data[begin + first:begin + end], "<f4").reshape(header[name]["shape"])
+        rows = np.frombuffer(data[begin + first:begin + end], "<f4").reshape(header[name]["shape"])
+        yield rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30) if cosine else rows
 
 
 def read_vectors(path):
