@@ -137,6 +137,17 @@ def dataset(preprocessed, reviews):
     return preprocessed(reviews)
 
 
+@pytest.fixture
+def train(kindred, dataset, tmp_path):
+    """train(name, *options): the output folder of a run that succeeds."""
+
+    def run(name, *options):
+        kindred.ok("train", "--data-dir", dataset, "--output-dir", tmp_path / name, *options)
+        return tmp_path / name
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def model(kindred, dataset, tmp_path_factory):
     """A model of that dataset. Read-only."""

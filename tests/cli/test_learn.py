@@ -14,17 +14,6 @@ OPTIMIZERS = {"sgd": (), "adagrad": ("--lr", 0.05), "rowwise-adagrad": ("--lr", 
 
 
 @pytest.fixture
-def train(kindred, dataset, tmp_path):
-    """train(name, *options): the output folder."""
-
-    def run(name, *options):
-        kindred.ok("train", "--data-dir", dataset, "--output-dir", tmp_path / name, *options)
-        return tmp_path / name
-
-    return run
-
-
-@pytest.fixture
 def recall(train):
     """recall(*options): recall@20 on val after 40 epochs."""
     return lambda *options: last_epoch(train("learned", "--epochs", 40, *options))["recall_at_20"]

@@ -11,17 +11,6 @@ import helpers
 LONG = ("--epochs", 600, "--checkpoint-every", 60, "--seed", 3)
 
 
-@pytest.fixture
-def train(kindred, dataset, tmp_path):
-    """train(name, *options): the output folder of a run that succeeds."""
-
-    def run(name, *options):
-        kindred.ok("train", "--data-dir", dataset, "--output-dir", tmp_path / name, *options)
-        return tmp_path / name
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def undisturbed(kindred, dataset, tmp_path_factory):
     """The model of a long run that nothing happened to."""
