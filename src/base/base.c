@@ -47,8 +47,7 @@ void *xaligned(size_t n, size_t size)
     if (__builtin_mul_overflow(n, size, &bytes) || bytes > SIZE_MAX - LINE)
         out_of_memory(n, size);
     bytes = bytes ? (bytes + LINE - 1) / LINE * LINE : LINE;
-    got = aligned_alloc(bytes >= HUGE_PAGE ? HUGE_PAGE : LINE, bytes);
-    if (!got)
+    if (posix_memalign(&got, bytes >= HUGE_PAGE ? HUGE_PAGE : LINE, bytes))
         out_of_memory(n, size);
     if (bytes >= HUGE_PAGE)
         madvise(got, bytes, MADV_HUGEPAGE); /* without, it's but slower */
