@@ -116,7 +116,7 @@ def test_results_for_machines_on_stdout_are_json_alone(kindred, dataset, tmp_pat
 # What it refuses
 
 
-@pytest.mark.parametrize("option, value", [("--epochs", 0), ("--embedding-dim", 0), ("--batch-size", 0),
+@pytest.mark.parametrize("option, value", [("--epochs", -1), ("--embedding-dim", 0), ("--batch-size", 0),
                                            ("--model", "nonesuch"), ("--threads", -1)])
 def test_options_of_no_sense_are_refused(kindred, dataset, tmp_path, option, value):
     line = kindred.fails(2, "train", "--data-dir", dataset, "--output-dir", tmp_path / "out", option, value)
