@@ -19,6 +19,15 @@ void rng_init(struct rng *r, uint64_t key)
         r->s[i] = key = mix(key);
 }
 
+void rng_fill(float *x, int64_t n, float a, uint64_t key)
+{
+    struct rng r;
+
+    rng_init(&r, key);
+    for (int64_t k = 0; k < n; k++)
+        x[k] = a * (2 * (float)rng_uniform(&r) - 1);
+}
+
 void rng_shuffle(struct rng *r, int32_t *ids, int64_t n)
 {
     assert(n <= UINT32_MAX);

@@ -42,6 +42,9 @@ static inline double rng_uniform(struct rng *r)
     return (double)(rng_next(r) >> 11) * 0x1p-53;
 }
 
+/* x (n) uniform in [-a, a), by the key's stream. */
+void rng_fill(float *x, int64_t n, float a, uint64_t key);
+
 /* Fisher-Yates over (n) ids. */
 void rng_shuffle(struct rng *r, int32_t *ids, int64_t n);
 

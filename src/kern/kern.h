@@ -108,7 +108,9 @@ struct kern {
     void (*scaled)(float *y, float a, const float *x, int n);
 
     /* row, dir (n), which don't overlap. state: what the optimiser carries for this row;
-     * model/optim.h says what, and gives the sources. KERN_SGD              row -= lr g
+     * model/optim.h says what, and gives the sources.
+     *
+     *   KERN_SGD              row -= lr g
      *   KERN_ADAGRAD          s0 (n) += g^2; row -= lr g / (sqrt(s0) + 1e-10)
      *   KERN_ROWWISE_ADAGRAD  s0 (1) += mean of g^2; row -= lr g / (sqrt(s0) + 1e-10)
      *   KERN_ADAM             s0 (n), s1 (n): moving means of g and g^2 (.9, .999); s2 (2): those

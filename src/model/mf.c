@@ -67,16 +67,6 @@ static void mf_adopt(struct model *m, const struct tensor *t)
         mf_of(m)->bias = t[2].data;
 }
 
-/* Uniform in [-a, a). */
-static void fill_row(float *row, int dim, float a, uint64_t key)
-{
-    struct rng r;
-
-    rng_init(&r, key);
-    for (int k = 0; k < dim; k++)
-        row[k] = a * (2 * (float)rng_uniform(&r) - 1);
-}
-
 static void mf_init(struct model *m, const struct interactions *train)
 {
     struct mf *mf = mf_of(m);
@@ -87,9 +77,9 @@ static void mf_init(struct model *m, const struct interactions *train)
     mf->items = xaligned((size_t)m->n_items * (size_t)dim, sizeof(float));
     for (int64_t u = 0; u < m->n_users; u++)
         if (train->offsets[u + 1] > train->offsets[u])
-            fill_row(mf->users + u * dim, dim, a, rng_key(m->seed, RNG_INIT, 0, (uint64_t)u));
+            rng_fill(mf->users + u * dim, dim, a, rng_key(m->seed, RNG_INIT, 0, (uint64_t)u));
     for (int64_t i = 0; i < m->n_items; i++)
-        fill_row(mf->items + i * dim, dim, a, rng_key(m->seed, RNG_INIT, 1, (uint64_t)i));
+        rng_fill(mf->items + i * dim, dim, a, rng_key(m->seed, RNG_INIT, 1, (uint64_t)i));
     if (mf_opts_of(m)->item_bias)
         mf->bias = xaligned((size_t)m->n_items, sizeof(float));
     name_tables(m);
@@ -124,8 +114,8 @@ static void prefetch_rows(const struct mf *mf, const int32_t *items, int n)
     int dim = mf_opts_of(&mf->base)->embedding_dim;
 
     for (int i = 0; i < n; i++)
-        for (int k = 0; items[i] != SAMPLER_NONE && k < dim; k += 16)
-            __builtin_prefetch(mf->items + (int64_t)items[i] * dim + k, 1);
+        if (items[i] != SAMPLER_NONE)
+            prefetch_row(mf->items + (int64_t)items[i] * dim, dim);
 }
 
 /* The one of n items on offer that positive k's user would like best and doesn't have. */
@@ -192,6 +182,7 @@ static void mf_learn_triples(struct model *m, const struct cell *c, double progr
     struct mf *mf = mf_of(m);
     bool hardest = mf_opts_of(m)->hardest_of > 1;
     int chunk = hardest ? HARDEST_CHUNK : SAMPLER_CHUNK;
+    float lr = (float)mf_rate(m, progress);
     int32_t negatives[SAMPLER_CHUNK];
     struct sampler s;
 
@@ -206,7 +197,7 @@ static void mf_learn_triples(struct model *m, const struct cell *c, double progr
             fill_hardest(&s, mf, k, n, negatives);
         else
             sampler_fill(&s, k, n, negatives);
-        step(mf, &t, (float)mf_rate(m, progress), loss);
+        step(mf, &t, lr, loss);
     }
 }
 

@@ -198,16 +198,6 @@ static int neumf_training(struct model *m, struct tensor out[MODEL_TENSORS_MAX])
 
 /* ---- the start ---- */
 
-/* Uniform in [-a, a). */
-static void fill(float *x, int64_t n, float a, uint64_t key)
-{
-    struct rng r;
-
-    rng_init(&r, key);
-    for (int64_t k = 0; k < n; k++)
-        x[k] = a * (2 * (float)rng_uniform(&r) - 1);
-}
-
 static void fill_rows(struct model *m, int which, const struct tensor *t,
                       const struct interactions *train)
 {
@@ -216,8 +206,8 @@ static void fill_rows(struct model *m, int which, const struct tensor *t,
 
     for (int64_t r = 0; r < t->rows; r++)
         if (!users || train->offsets[r + 1] > train->offsets[r])
-            fill(t->data + r * t->cols, t->cols, a,
-                 rng_key(m->seed, RNG_INIT, (uint64_t)which, (uint64_t)r));
+            rng_fill(t->data + r * t->cols, t->cols, a,
+                     rng_key(m->seed, RNG_INIT, (uint64_t)which, (uint64_t)r));
 }
 
 /* Layers by Glorot and Bengio, AISTATS 2010; the output takes the products as they are, so that the
@@ -229,13 +219,13 @@ static void fill_dense(struct model *m, const struct tensor all[NEUMF_TENSORS])
     for (int k = 0; k < s.dim; k++)
         all[NEUMF_OUTPUT].data[k] = 1;
     if (s.last)
-        fill(all[NEUMF_OUTPUT].data + s.dim, s.last, sqrtf(6 / (float)(s.last + 1)),
-             rng_key(m->seed, RNG_INIT, NEUMF_OUTPUT, 0));
+        rng_fill(all[NEUMF_OUTPUT].data + s.dim, s.last, sqrtf(6 / (float)(s.last + 1)),
+                 rng_key(m->seed, RNG_INIT, NEUMF_OUTPUT, 0));
     for (int l = 0; l < s.n_layers; l++) {
         const struct tensor *w = &all[neumf_weight(l)];
 
-        fill(w->data, w->rows * w->cols, sqrtf(6 / (float)(w->rows + w->cols)),
-             rng_key(m->seed, RNG_INIT, (uint64_t)neumf_weight(l), 0));
+        rng_fill(w->data, w->rows * w->cols, sqrtf(6 / (float)(w->rows + w->cols)),
+                 rng_key(m->seed, RNG_INIT, (uint64_t)neumf_weight(l), 0));
     }
 }
 
