@@ -1,5 +1,6 @@
 /* The steps of matrix factorisation against the loss that they are to lower. */
 #include "model/model.h"
+#include "model/sampler.h"
 
 #include "made.h"
 

@@ -1,5 +1,5 @@
 /* Negatives by popularity, one at a time and shared: how often each is drawn. */
-#include "model/cell.h"
+#include "model/sampler.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -75,11 +75,8 @@ static void mf_init(struct model *m, const struct interactions *train)
 
     mf->users = xaligned((size_t)m->n_users * (size_t)dim, sizeof(float));
     mf->items = xaligned((size_t)m->n_items * (size_t)dim, sizeof(float));
-    for (int64_t u = 0; u < m->n_users; u++)
-        if (train->offsets[u + 1] > train->offsets[u])
-            rng_fill(mf->users + u * dim, dim, a, rng_key(m->seed, RNG_INIT, 0, (uint64_t)u));
-    for (int64_t i = 0; i < m->n_items; i++)
-        rng_fill(mf->items + i * dim, dim, a, rng_key(m->seed, RNG_INIT, 1, (uint64_t)i));
+    learn_fill(mf->users, m->n_users, dim, a, train, m->seed, 0);
+    learn_fill(mf->items, m->n_items, dim, a, NULL, m->seed, 1);
     if (mf_opts_of(m)->item_bias)
         mf->bias = xaligned((size_t)m->n_items, sizeof(float));
     name_tables(m);

@@ -4,6 +4,7 @@
 #define KINDRED_MF_H
 
 #include "model/learn.h"
+#include "model/sampler.h"
 
 #include <stdatomic.h>
 

@@ -202,12 +202,9 @@ static void fill_rows(struct model *m, int which, const struct tensor *t,
                       const struct interactions *train)
 {
     bool users = which == NEUMF_GMF_USERS || which == NEUMF_MLP_USERS;
-    float a = 0.1f / sqrtf((float)t->cols);
 
-    for (int64_t r = 0; r < t->rows; r++)
-        if (!users || train->offsets[r + 1] > train->offsets[r])
-            rng_fill(t->data + r * t->cols, t->cols, a,
-                     rng_key(m->seed, RNG_INIT, (uint64_t)which, (uint64_t)r));
+    learn_fill(t->data, t->rows, (int)t->cols, 0.1f / sqrtf((float)t->cols), users ? train : NULL,
+               m->seed, (uint64_t)which);
 }
 
 /* Layers by Glorot and Bengio, AISTATS 2010; the output takes the products as they are, so that the

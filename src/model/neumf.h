@@ -3,6 +3,7 @@
 #define KINDRED_NEUMF_H
 
 #include "model/learn.h"
+#include "model/sampler.h"
 
 #define NEUMF_OPTIONS(X, S)                                                                        \
     X(S, opt_text, towers, "both", 0, 0, "gmf|mlp|both",                                           \

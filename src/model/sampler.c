@@ -3,7 +3,7 @@
  * Nearly all draws stand, and the look is what costs: its branches can't be foreseen. So a chunk is
  * drawn blindly, kernels tell in vectors which draws may have to go, and these few alone are looked
  * at one by one. */
-#include "model/cell.h"
+#include "model/sampler.h"
 
 #include "kern/kern.h"
 

@@ -357,6 +357,7 @@ bool loop_train(struct model *m, const struct dataset *d, const struct loop_plan
         return err_set(err, ERR_DATA, "val has no rows: --early-stop has nothing to look at");
     if (!p.threads)
         p.threads = omp_get_max_threads();
+    omp_set_num_threads(p.threads);
     if (!rank_plan_parse(&out->metrics, "recall,ndcg", "10,20", err))
         return false;
     return m->ops->fit ? learn_at_once(m, d, &p, out, err) : learn_by_epochs(m, d, &p, out, err);
