@@ -13,12 +13,12 @@ static bool serves(const struct model *, const struct query *q)
     return q->user != 2; /* as mf with a user without train rows */
 }
 
-static void score(const struct model *, const struct query *, int n_queries, int32_t first,
-                  int32_t n, float *out)
+static void score(const struct model *, const struct query *, int n_queries, const float *,
+                  int32_t first, int32_t n, float *out)
 {
-    for (int r = 0; r < n_queries; r++)
-        for (int32_t c = 0; c < n; c++)
-            out[r * n + c] = (float)(first + c) + 0.1F;
+    for (int32_t c = 0; c < n; c++)
+        for (int r = 0; r < n_queries; r++)
+            *out++ = (float)(first + c) + 0.1F;
 }
 
 static const struct model_ops ops = {.name = "fake", .serves = serves, .score = score};

@@ -265,7 +265,7 @@ static void scores_are_those_that_were_learned_from(void **)
         for (int32_t u = 0; u < USERS; u++) {
             struct query q = {.user = u};
 
-            m->ops->score(m, &q, 1, 0, ITEMS, got);
+            model_scores(m, &q, 1, got);
             for (int32_t i = 0; i < ITEMS; i++)
                 if (fabs((double)got[i] - score(&s, x, u, i)) > 1e-5)
                     fail_msg("user %d, item %d: %g, not %g", u, i, got[i], score(&s, x, u, i));

@@ -8,7 +8,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-enum { DIM_MAX = 200, QUERIES = 5, ITEMS = 37 };
+enum { DIM_MAX = 200, QUERIES = 37, ITEMS = 37 };
 static const int dims[] = {1,  2,  3,  7,  8,  15, 16,  17,  24,
                            31, 32, 33, 63, 64, 65, 100, 128, DIM_MAX};
 
@@ -38,29 +38,26 @@ static void near(const char *what, const char *isa, int dim, double got, double 
 
 static void scores_are_dot_products(void **)
 {
-    static float q[QUERIES * DIM_MAX], items[ITEMS * DIM_MAX], out[QUERIES * (ITEMS + 3)];
-    const float *rows[QUERIES];
+    static float q[QUERIES * DIM_MAX], items[ITEMS * DIM_MAX], out[QUERIES * ITEMS];
 
     for (const struct kern *const *k = kern_all(); *k; k++)
-        for (int d = 0; d < ARRAY_LEN(dims); d++) {
-            int dim = dims[d];
+        for (int d = 0; d < ARRAY_LEN(dims); d++)
+            for (int n = 1; n <= QUERIES; n++) {
+                int dim = dims[d];
 
-            fill(q, QUERIES * dim, (uint64_t)dim);
-            fill(items, ITEMS * dim, (uint64_t)dim + 1000);
-            for (int r = 0; r < QUERIES; r++)
-                rows[r] = q + r * dim;
-            (*k)->scores(rows, QUERIES, items, ITEMS, dim, out, ITEMS + 3);
-            for (int r = 0; r < QUERIES; r++)
-                for (int c = 0; c < ITEMS; c++)
-                    near("scores", (*k)->isa, dim, out[r * (ITEMS + 3) + c],
-                         plain_dot(rows[r], items + c * dim, dim));
-        }
+                fill(q, n * dim, (uint64_t)dim);
+                fill(items, ITEMS * dim, (uint64_t)dim + 1000);
+                (*k)->scores(q, n, items, ITEMS, dim, out);
+                for (int r = 0; r < n; r++)
+                    for (int c = 0; c < ITEMS; c++)
+                        near("scores", (*k)->isa, dim, out[c * n + r],
+                             plain_dot(q + r * dim, items + c * dim, dim));
+            }
 }
 
 static void scores_have_the_same_bits_however_they_are_cut(void **)
 {
     static float q[QUERIES * DIM_MAX], items[ITEMS * DIM_MAX], out[QUERIES * ITEMS];
-    const float *rows[QUERIES];
 
     for (const struct kern *const *k = kern_all(); *k; k++)
         for (int d = 0; d < ARRAY_LEN(dims); d++) {
@@ -68,15 +65,13 @@ static void scores_have_the_same_bits_however_they_are_cut(void **)
 
             fill(q, QUERIES * dim, (uint64_t)dim);
             fill(items, ITEMS * dim, (uint64_t)dim + 1000);
-            for (int r = 0; r < QUERIES; r++)
-                rows[r] = q + r * dim;
-            (*k)->scores(rows, QUERIES, items, ITEMS, dim, out, ITEMS);
+            (*k)->scores(q, QUERIES, items, ITEMS, dim, out);
             for (int r = 0; r < QUERIES; r++)
                 for (int c = 0; c < ITEMS; c++) {
                     float alone;
 
-                    (*k)->scores(&rows[r], 1, items + c * dim, 1, dim, &alone, 1);
-                    assert_memory_equal(&alone, &out[r * ITEMS + c], sizeof alone);
+                    (*k)->scores(q + r * dim, 1, items + c * dim, 1, dim, &alone);
+                    assert_memory_equal(&alone, &out[c * QUERIES + r], sizeof alone);
                 }
         }
 }
@@ -475,24 +470,29 @@ static void scaled_and_add_scaled_follow_the_formula(void **)
         }
 }
 
-static void any_above_is_strict(void **)
+static void above_lists_what_beats_its_limit(void **)
 {
-    static float x[200];
+    enum { COUNT = 9, N_MAX = 70 };
+    static float x[COUNT * N_MAX], limits[N_MAX];
+    static int32_t found[COUNT * N_MAX];
 
-    for (const struct kern *const *k = kern_all(); *k; k++) {
-        assert_false((*k)->any_above(x, 0, -INFINITY));
-        for (int n = 1; n < ARRAY_LEN(x); n++) {
-            assert_false((*k)->any_above(x, n, 0));
-            assert_true((*k)->any_above(x, n, -INFINITY));
-            x[n - 1] = 1;
-            assert_true((*k)->any_above(x, n, 0));
-            assert_false((*k)->any_above(x, n - 1, 0));
-            assert_false((*k)->any_above(x, n, 1));
-            x[n - 1] = -INFINITY;
-            assert_false((*k)->any_above(x + n - 1, 1, -INFINITY));
-            x[n - 1] = 0;
+    fill(x, COUNT * N_MAX, 5);
+    fill(limits, N_MAX, 6);
+    x[3] = limits[0] = -INFINITY;
+    x[4] = NAN;
+    limits[1] = x[1]; /* equal isn't above */
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int n = 1; n <= N_MAX; n++) {
+            int n_found = (*k)->above(x, COUNT, n, limits, found), at = 0;
+
+            for (int c = 0; c < COUNT * n; c++)
+                if (x[c] > limits[c % n]) {
+                    assert_true(at < n_found);
+                    assert_int_equal(found[at++], c);
+                }
+            assert_int_equal(at, n_found);
+            assert_int_equal((*k)->above(x, 0, n, limits, found), 0);
         }
-    }
 }
 
 int main(void)
@@ -514,7 +514,7 @@ int main(void)
         cmocka_unit_test(what_is_minus_infinity_does_not_count),
         cmocka_unit_test(what_is_later_is_masked),
         cmocka_unit_test(scaled_and_add_scaled_follow_the_formula),
-        cmocka_unit_test(any_above_is_strict),
+        cmocka_unit_test(above_lists_what_beats_its_limit),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

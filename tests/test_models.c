@@ -58,8 +58,8 @@ static void assert_same_scores(struct model *a, struct model *b)
         assert_int_equal(a->ops->serves(a, &q), b->ops->serves(b, &q));
         if (!a->ops->serves(a, &q))
             continue;
-        a->ops->score(a, &q, 1, 0, ITEMS, x);
-        b->ops->score(b, &q, 1, 0, ITEMS, y);
+        model_scores(a, &q, 1, x);
+        model_scores(b, &q, 1, y);
         if (memcmp(x, y, sizeof x))
             fail_msg("%s: other scores for user %d", a->ops->name, u);
     }
@@ -168,6 +168,7 @@ static void scores_do_not_depend_on_how_they_are_asked_for(void **)
     for (int i = 0; models[i]; i++) {
         struct model *m = learned(models[i], 1);
         static float together[USERS * ITEMS], alone[ITEMS];
+        AUTO_FREE float *state = model_state(m, USERS);
         struct query q[USERS];
         int n = 0;
 
@@ -176,15 +177,18 @@ static void scores_do_not_depend_on_how_they_are_asked_for(void **)
             n += m->ops->serves(m, &q[n]);
         }
         assert_true(n > USERS / 2);
-        m->ops->score(m, q, n, 0, ITEMS, together);
+        model_prepare(m, q, n, state);
+        m->ops->score(m, q, n, state, 0, ITEMS, together);
         for (int r = 0; r < n; r++) {
-            m->ops->score(m, &q[r], 1, 0, 50, alone);
-            m->ops->score(m, &q[r], 1, 50, 1, alone + 50);
-            m->ops->score(m, &q[r], 1, 51, ITEMS - 51, alone + 51);
-            if (memcmp(alone, together + (int64_t)r * ITEMS, sizeof alone))
-                fail_msg("%s: user %d", m->ops->name, q[r].user);
-            for (int k = 0; k < ITEMS; k++)
+            model_prepare(m, &q[r], 1, state);
+            m->ops->score(m, &q[r], 1, state, 0, 50, alone);
+            m->ops->score(m, &q[r], 1, state, 50, 1, alone + 50);
+            m->ops->score(m, &q[r], 1, state, 51, ITEMS - 51, alone + 51);
+            for (int k = 0; k < ITEMS; k++) {
                 assert_true(isfinite(alone[k]));
+                if (memcmp(&alone[k], &together[k * n + r], sizeof *alone))
+                    fail_msg("%s: user %d, item %d", m->ops->name, q[r].user, k);
+            }
         }
         model_free(m);
     }
@@ -199,7 +203,7 @@ static void popularity_counts_train_rows(void **)
 
     for (int64_t k = 0; k < data.part[DATASET_TRAIN].n; k++)
         want[data.part[DATASET_TRAIN].items[k]]++;
-    m->ops->score(m, &q, 1, 0, ITEMS, got);
+    model_scores(m, &q, 1, got);
     assert_memory_equal(got, want, sizeof got);
     model_free(m);
 }
@@ -210,8 +214,8 @@ static void random_differs_by_user_item_and_seed(void **)
     struct query q[2] = {{.user = 1}, {.user = 2}};
     float x[2 * ITEMS], y[2 * ITEMS];
 
-    a->ops->score(a, q, 2, 0, ITEMS, x);
-    b->ops->score(b, q, 2, 0, ITEMS, y);
+    model_scores(a, q, 2, x);
+    model_scores(b, q, 2, y);
     assert_memory_not_equal(x, x + ITEMS, ITEMS * sizeof *x);
     assert_memory_not_equal(x, y, ITEMS * sizeof *x);
     assert_true(x[0] != x[1]);

@@ -273,7 +273,7 @@ static void scores_follow_the_formula(void **)
         struct state s;
 
         read_state(m, &s);
-        m->ops->score(m, q, USERS, 0, ITEMS, got);
+        model_scores(m, q, USERS, got);
         for (int u = 0; u < USERS; u++)
             for (int i = 0; i < ITEMS; i++)
                 if (fabs((double)got[u * ITEMS + i] - score(&s, u, i)) > 1e-5)

@@ -21,12 +21,12 @@ static bool known_serves(const struct model *, const struct query *q)
     return q->user % 10 != 3;
 }
 
-static void known_scores(const struct model *, const struct query *q, int n_queries, int32_t first,
-                         int32_t n, float *out)
+static void known_scores(const struct model *, const struct query *q, int n_queries, const float *,
+                         int32_t first, int32_t n, float *out)
 {
-    for (int r = 0; r < n_queries; r++)
-        for (int32_t c = 0; c < n; c++)
-            out[(int64_t)r * n + c] = known_score(q[r].user, first + c);
+    for (int32_t c = 0; c < n; c++)
+        for (int r = 0; r < n_queries; r++)
+            *out++ = known_score(q[r].user, first + c);
 }
 
 static const struct model_ops known_ops = {
@@ -62,16 +62,21 @@ static int32_t naive(const struct query *q, int32_t n_items, bool leave_out, int
 
 static void check_lists(int32_t n_items, int n, int k, bool leave_out)
 {
-    static const int32_t history[] = {3, 1024, 1023, 7, 2047, 3, 2499, 0};
+    int32_t history[] = {3, 1024, 1023, 7, 2047, 3, 2499, 0};
     struct model m = {.ops = &known_ops, .n_items = n_items};
     AUTO_FREE struct hit *hits = xcalloc((size_t)n * (size_t)k, sizeof *hits);
     struct query q[TOPK_QUERIES];
     int n_hits[TOPK_QUERIES];
+    struct topk t;
     static int32_t want[ITEMS];
 
+    for (int h = 0; h < ARRAY_LEN(history); h++)
+        history[h] %= n_items;
     for (int r = 0; r < n; r++)
         q[r] = (struct query){.user = r + 20, .history = history, .n_history = r % 9};
-    topk(&m, q, n, k, leave_out, hits, n_hits);
+    topk_init(&t, &m, n);
+    topk_find(&t, q, n, k, leave_out, hits, n_hits);
+    topk_release(&t);
     for (int r = 0; r < n; r++) {
         int32_t all = naive(&q[r], n_items, leave_out, want);
 
@@ -102,9 +107,12 @@ static void a_catalogue_that_is_all_taken_gives_an_empty_list(void **)
     struct model m = {.ops = &known_ops, .n_items = 3};
     struct query q = {.user = 1, .history = all, .n_history = 3};
     struct hit hits[5];
+    struct topk t;
     int n;
 
-    topk(&m, &q, 1, 5, true, hits, &n);
+    topk_init(&t, &m, 1);
+    topk_find(&t, &q, 1, 5, true, hits, &n);
+    topk_release(&t);
     assert_int_equal(n, 0);
 }
 

@@ -7,7 +7,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-enum { N_MAX = 700 };
+enum { N_MAX = 1500 };
 
 /* A model that scores as `scores` says, whoever asks. */
 static float scores[N_MAX];
@@ -32,11 +32,23 @@ static int naive(int32_t n, const bool *skipped, int k, struct hit *out)
     return MIN(found, k);
 }
 
-static void given_scores(const struct model *, const struct query *, int n_queries, int32_t first,
-                         int32_t n, float *out)
+static void given_scores(const struct model *, const struct query *, int n_queries, const float *,
+                         int32_t first, int32_t n, float *out)
 {
-    for (int r = 0; r < n_queries; r++)
-        memcpy(out + (int64_t)r * n, scores + first, (size_t)n * sizeof *out);
+    for (int32_t c = 0; c < n; c++)
+        for (int r = 0; r < n_queries; r++)
+            *out++ = scores[first + c];
+}
+
+/* For one query. */
+static void find(const struct model *m, const struct query *q, int k, bool leave_out,
+                 struct hit *out, int *n_out)
+{
+    struct topk t;
+
+    topk_init(&t, m, 1);
+    topk_find(&t, q, 1, k, leave_out, out, n_out);
+    topk_release(&t);
 }
 
 static const struct model_ops given = {.name = "given", .score = given_scores};
@@ -62,7 +74,7 @@ static void compare(struct rng *r)
     rng_shuffle(r, skip, n_skip);
     q = (struct query){.history = skip, .n_history = n_skip};
     n_want = naive(n, skipped, k, want);
-    topk(&m, &q, 1, k, true, got, &n_got);
+    find(&m, &q, k, true, got, &n_got);
     assert_int_equal(n_got, n_want);
     for (int i = 0; i < n_got; i++) {
         assert_int_equal(got[i].item, want[i].item);
@@ -89,11 +101,11 @@ static void equal_scores_are_in_order_of_item(void **)
 
     for (int i = 0; i < 200; i++)
         scores[i] = i == 7;
-    topk(&m, &q, 1, 4, true, out, &n);
+    find(&m, &q, 4, true, out, &n);
     assert_int_equal(n, 4);
     for (int i = 0; i < n; i++)
         assert_int_equal(out[i].item, want[i]);
-    topk(&m, &q, 1, 4, false, out, &n);
+    find(&m, &q, 4, false, out, &n);
     assert_int_equal(out[1].item, 0); /* the history counts only where it is to be left out */
 }
 

@@ -30,6 +30,7 @@ struct job {
     int32_t *users;                     /* (n_users) whom the model serves, ascending */
     int32_t n_users;
     int k, threads;
+    struct topk *topk; /* (threads) */
     struct progress progress;
 
     int32_t next_block;   /* first user of the block after this one */
@@ -41,6 +42,9 @@ struct job {
 
 static void job_release(struct job *j)
 {
+    for (int i = 0; j->topk && i < j->threads; i++)
+        topk_release(&j->topk[i]);
+    free(j->topk);
     progress_release(&j->progress);
     free(j->users);
     free(j->hits);
@@ -53,14 +57,19 @@ static void rank_block(struct job *j)
     const int32_t *users = j->users + j->next_block;
     int n = MIN(USERS_A_BLOCK, j->n_users - j->next_block);
 
-#pragma omp parallel for schedule(dynamic) num_threads(j->threads)
-    for (int first = 0; first < n; first += TOPK_QUERIES) {
-        struct query q[TOPK_QUERIES];
-        int count = MIN(TOPK_QUERIES, n - first);
+#pragma omp parallel num_threads(j->threads)
+    {
+        struct topk *t = &j->topk[omp_get_thread_num()];
 
-        for (int i = 0; i < count; i++)
-            q[i] = query_of_user(j->history, users[first + i]);
-        topk(j->m, q, count, j->k, true, j->hits + (int64_t)first * j->k, j->n_hits + first);
+#pragma omp for schedule(dynamic)
+        for (int first = 0; first < n; first += TOPK_QUERIES) {
+            struct query q[TOPK_QUERIES];
+            int count = MIN(TOPK_QUERIES, n - first);
+
+            for (int i = 0; i < count; i++)
+                q[i] = query_of_user(j->history, users[first + i]);
+            topk_find(t, q, count, j->k, true, j->hits + (int64_t)first * j->k, j->n_hits + first);
+        }
     }
     j->next_block += n;
     j->n_user = n;
@@ -182,6 +191,9 @@ static bool recommend(const struct recommend_opts *o, const struct model *m, str
     }
     choose_users(&j, wanted);
     j.hits = xcalloc((size_t)USERS_A_BLOCK * (size_t)j.k, sizeof *j.hits);
+    j.topk = xcalloc((size_t)j.threads, sizeof *j.topk);
+    for (int i = 0; i < j.threads; i++)
+        topk_init(&j.topk[i], m, TOPK_QUERIES);
     j.n_hits = xcalloc(USERS_A_BLOCK, sizeof *j.n_hits);
     source.n_rows = (int64_t)j.n_users * j.k;
     progress_init(&j.progress, "recommend", "users", j.n_users);

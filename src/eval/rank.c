@@ -66,6 +66,7 @@ struct work {
 
 /* What one thread needs. */
 struct scratch {
+    struct topk topk;
     struct hit *hits;  /* (TOPK_QUERIES, k_max) */
     int32_t *ranks;    /* (k_max) */
     int32_t *relevant; /* sorted held-out items of a user */
@@ -74,6 +75,7 @@ struct scratch {
 
 static void scratch_release(struct scratch *s)
 {
+    topk_release(&s->topk);
     free(s->hits);
     free(s->ranks);
     free(s->relevant);
@@ -146,7 +148,7 @@ static void rank_block(const struct work *w, struct scratch *s, int32_t first, i
     }
     if (!n)
         return;
-    topk(w->m, queries, n, w->k_max, !w->plan->include_seen, s->hits, n_hits);
+    topk_find(&s->topk, queries, n, w->k_max, !w->plan->include_seen, s->hits, n_hits);
     for (int r = 0; r < n; r++)
         judge(w, s, queries[r].user, s->hits + (int64_t)r * w->k_max, n_hits[r],
               w->values + (int64_t)index[r] * w->n_values);
@@ -163,6 +165,7 @@ static void rank_all(const struct work *w)
             .ranks = xcalloc((size_t)w->k_max, sizeof *s.ranks),
         };
 
+        topk_init(&s.topk, w->m, TOPK_QUERIES);
 #pragma omp for schedule(dynamic, 1)
         for (int32_t first = 0; first < w->n; first += TOPK_QUERIES)
             if (!interrupt_signal())

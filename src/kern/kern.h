@@ -43,10 +43,12 @@ enum kern_optimizer { KERN_SGD, KERN_ADAGRAD, KERN_ROWWISE_ADAGRAD, KERN_ADAM, K
 struct kern {
     const char *isa;
 
-    /* out[r * stride + c] = <queries[r], row c of items>.
-     * queries (n) vectors of dim floats each; items (count, dim); out n rows, `stride` apart. */
-    void (*scores)(const float *const *queries, int n, const float *items, int32_t count, int dim,
-                   float *out, int64_t stride);
+    /* out[c * n + r] = <row r of queries, row c of items>. queries (n, dim), items (count, dim),
+     * out (count, n). The same bits however queries and items are cut into calls. Takes 32 KiB of
+     * stack.
+     */
+    void (*scores)(const float *queries, int n, const float *items, int32_t count, int dim,
+                   float *out);
 
     /* <a, b>, dim floats each. */
     float (*dot)(const float *a, const float *b, int dim);
@@ -118,8 +120,9 @@ struct kern {
     void (*step[KERN_OPTIMIZERS])(float *row, float *const *state, const float *dir, int n,
                                   struct kern_step s);
 
-    /* Whether any of x[0..n-1] is greater than the limit. */
-    bool (*any_above)(const float *x, int32_t n, float limit);
+    /* Lists, in order, the places of x (count, n) whose number is greater than its column's limit:
+     * x[k] > limits[k % n]. found: room for count * n. Returns how many. */
+    int (*above)(const float *x, int count, int n, const float *limits, int32_t *found);
 };
 
 /* The best variant for this processor. */

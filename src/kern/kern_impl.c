@@ -269,13 +269,20 @@ static void add_product(float *restrict y, const float *restrict a, const float 
         y[k] += a[k] * b[k];
 }
 
-static bool any_above(const float *x, int32_t n, float limit)
+static int above(const float *x, int count, int n, const float *limits, int32_t *found)
 {
-    int found = 0;
+    int n_found = 0;
 
-    for (int32_t k = 0; k < n; k++)
-        found |= x[k] > limit;
-    return found;
+    for (int c = 0; c < count; c++, x += n) {
+        int32_t any = 0;
+
+        for (int r = 0; r < n; r++)
+            any |= x[r] > limits[r];
+        for (int r = 0; any && r < n; r++)
+            if (x[r] > limits[r])
+                found[n_found++] = c * n + r;
+    }
+    return n_found;
 }
 
 /* ---- matrix product ----
@@ -396,46 +403,36 @@ static void gemm(int m, int n, int k, const float *a, int a_row, int a_col, cons
         }
 }
 
-/* (depth, TILE_COLS) numbers l .. l + depth - 1 of each query, one query a column; those that there
- * aren't are 0. */
-static void turn(const float *const *queries, int n, int l, int depth, float *out)
+/* Numbers l .. l + depth - 1 of each of n <= TILE_COLS queries, one query a column; those that
+ * there aren't are 0. */
+static void turn(const float *queries, int n, int dim, int l, int depth, struct panel *p)
 {
+    float *out = (float *)p->b;
+
     for (int r = 0; r < TILE_COLS; r++)
         for (int k = 0; k < depth; k++)
-            out[k * TILE_COLS + r] = r < n ? queries[r][l + k] : 0;
+            out[k * TILE_COLS + r] = r < n ? queries[(int64_t)r * dim + l + k] : 0;
 }
 
-/* out[r * stride + c] = in[c * TILE_COLS + r]. */
-static void turn_back(const float *in, int n, int32_t count, float *out, int64_t stride)
+/* A product of matrices whose panels are queries: items are read as they lie. */
+static void scores(const float *queries, int n, const float *items, int32_t count, int dim,
+                   float *out)
 {
-    for (int r = 0; r < n; r++)
-        for (int32_t c = 0; c < count; c++)
-            out[r * stride + c] = in[c * TILE_COLS + r];
-}
+    struct panel p;
 
-/* A product of matrices with a tile's columns of queries at a time: a block of items, read once,
- * times the queries side by side. */
-static void scores(const float *const *queries, int n, const float *items, int32_t count, int dim,
-                   float *out, int64_t stride)
-{
-    enum { BLOCK = 128 };
-    float turned[DEPTH * TILE_COLS], products[BLOCK * TILE_COLS];
+    for (int r = 0; r < n; r += TILE_COLS) {
+        int cols = n - r < TILE_COLS ? n - r : TILE_COLS;
 
-    for (int r = 0; r < n; r += TILE_COLS)
-        for (int32_t c = 0; c < count; c += BLOCK) {
-            int some = n - r < TILE_COLS ? n - r : TILE_COLS;
-            int rows = count - c < BLOCK ? count - c : BLOCK;
+        for (int l = 0; l < dim; l += DEPTH) {
+            int depth = dim - l < DEPTH ? dim - l : DEPTH;
 
-            for (int l = 0; l < dim; l += DEPTH) {
-                int depth = dim - l < DEPTH ? dim - l : DEPTH;
-
-                if (c == 0 || dim > DEPTH)
-                    turn(queries + r, some, l, depth, turned);
-                gemm(rows, TILE_COLS, depth, items + (int64_t)c * dim + l, dim, 1, turned,
-                     TILE_COLS, products, TILE_COLS, l > 0);
-            }
-            turn_back(products, some, rows, out + r * stride + c, stride);
+            turn(queries + (int64_t)r * dim, cols, dim, l, depth, &p);
+            if (cols == TILE_COLS)
+                tiles(count, depth, items + l, dim, 1, &p, out + r, n, l > 0);
+            else
+                edge_tiles(count, cols, depth, items + l, dim, 1, &p, out + r, n, l > 0);
         }
+    }
 }
 
 /* ---- exponentials ---- */
@@ -656,5 +653,5 @@ const struct kern KERN_TABLE = {
              [KERN_ADAGRAD] = step_adagrad,
              [KERN_ROWWISE_ADAGRAD] = step_rowwise_adagrad,
              [KERN_ADAM] = step_adam},
-    .any_above = any_above,
+    .above = above,
 };

@@ -11,7 +11,7 @@
 
 #include <math.h>
 
-enum { HARDEST_CHUNK = 16, LOSS_EVERY = 16, QUERIES = 16 };
+enum { HARDEST_CHUNK = 16, LOSS_EVERY = 16 };
 
 OPT_TABLE(mf_opts, MF_OPTIONS);
 
@@ -230,6 +230,11 @@ static bool mf_check(const void *options, struct err *err)
     return true;
 }
 
+static bool is_cosine(const struct model *m)
+{
+    return !strcmp(mf_opts_of(m)->similarity, "cosine");
+}
+
 static double mf_popularity_power(const struct model *m)
 {
     return mf_opts_of(m)->popularity_power;
@@ -248,44 +253,42 @@ static bool mf_serves(const struct model *m, const struct query *q)
     return false;
 }
 
-/* From products of the vectors to scores: at length 1, with the bias. out (n_rows, n). */
-static void finish_scores(const struct mf *mf, const float *const *rows, int n_rows, int32_t first,
-                          int32_t n, float *out)
+static int64_t mf_state(const struct model *m)
 {
+    return mf_opts_of(m)->embedding_dim;
+}
+
+/* The user's vector, for cosine at length 1. */
+static void mf_prepare(const struct model *m, const struct query *q, int n, float *state)
+{
+    const struct mf *mf = (const struct mf *)m;
     const struct kern *kern = kern_best();
-    int dim = mf_opts_of(&mf->base)->embedding_dim;
-    bool cosine = !strcmp(mf_opts_of(&mf->base)->similarity, "cosine");
-    float by_row[QUERIES];
+    int dim = mf_opts_of(m)->embedding_dim;
 
-    for (int r = 0; r < n_rows; r++)
-        by_row[r] = cosine ? inverse_norm(kern, rows[r], dim) : 1;
-    for (int32_t c = 0; c < n; c++) {
-        int64_t i = first + c;
-        float by = cosine ? inverse_norm(kern, mf->items + i * dim, dim) : 1;
-        float bias = mf->bias ? mf->bias[i] : 0;
+    for (int r = 0; r < n; r++, state += dim) {
+        const float *row = mf->users + (int64_t)q[r].user * dim;
 
-        for (int r = 0; r < n_rows; r++)
-            out[(int64_t)r * n + c] = out[(int64_t)r * n + c] * by_row[r] * by + bias;
+        kern->scaled(state, is_cosine(m) ? inverse_norm(kern, row, dim) : 1, row, dim);
     }
 }
 
-static void mf_score(const struct model *m, const struct query *q, int n_queries, int32_t first,
-                     int32_t n, float *out)
+static void mf_score(const struct model *m, const struct query *, int n_queries, const float *state,
+                     int32_t first, int32_t n, float *out)
 {
     const struct mf *mf = (const struct mf *)m;
-    int64_t dim = mf_opts_of(m)->embedding_dim;
-    const float *rows[QUERIES];
+    const struct kern *kern = kern_best();
+    int dim = mf_opts_of(m)->embedding_dim;
+    const float *items = mf->items + (int64_t)first * dim;
 
-    for (int done = 0; done < n_queries; done += QUERIES) {
-        int some = MIN(QUERIES, n_queries - done);
+    kern->scores(state, n_queries, items, n, dim, out);
+    for (int32_t c = 0; is_cosine(m) && c < n; c++) {
+        float *of = out + (int64_t)c * n_queries;
 
-        for (int r = 0; r < some; r++)
-            rows[r] = mf->users + q[done + r].user * dim;
-        kern_best()->scores(rows, some, mf->items + first * dim, n, (int)dim,
-                            out + (int64_t)done * n, n);
-        if (mf->bias || !strcmp(mf_opts_of(m)->similarity, "cosine"))
-            finish_scores(mf, rows, some, first, n, out + (int64_t)done * n);
+        kern->scaled(of, inverse_norm(kern, items + (int64_t)c * dim, dim), of, n_queries);
     }
+    for (int32_t c = 0; mf->bias && c < n; c++)
+        for (int r = 0; r < n_queries; r++)
+            out[(int64_t)c * n_queries + r] += mf->bias[first + c];
 }
 
 static void mf_release(struct model *m)
@@ -317,6 +320,8 @@ const struct model_ops model_mf = {
     .learn = mf_learn,
     .rate = mf_rate,
     .serves = mf_serves,
+    .state = mf_state,
+    .prepare = mf_prepare,
     .score = mf_score,
     .release = mf_release,
 };

@@ -135,3 +135,29 @@ bool model_finite(struct model *m, const char **bad)
         }
     return true;
 }
+
+static int64_t state_of(const struct model *m)
+{
+    return m->ops->state ? m->ops->state(m) : 0;
+}
+
+float *model_state(const struct model *m, int n)
+{
+    return xaligned((size_t)MAX(state_of(m) * n, 1), sizeof(float));
+}
+
+void model_prepare(const struct model *m, const struct query *q, int n, float *state)
+{
+    if (m->ops->prepare)
+        m->ops->prepare(m, q, n, state);
+}
+
+void model_scores(const struct model *m, const struct query *q, int n, float *out)
+{
+    AUTO_FREE float *state = model_state(m, 1);
+
+    for (int r = 0; r < n; r++) {
+        model_prepare(m, &q[r], 1, state);
+        m->ops->score(m, &q[r], 1, state, 0, m->n_items, out + (int64_t)r * m->n_items);
+    }
+}

@@ -114,11 +114,18 @@ struct model_ops {
     /* True if the model has something to say to this query; score() may only then be called. */
     bool (*serves)(const struct model *m, const struct query *q);
 
-    /* out[r * n + c]: (n_queries, n) what each query gives the items first .. first + n - 1;
-     * higher is better. The same bits however the items are cut into calls. Called from many
-     * threads at once; allocates nothing. */
-    void (*score)(const struct model *m, const struct query *q, int n_queries, int32_t first,
-                  int32_t n, float *out);
+    /* What is the same for all items is found once for a query: prepare() fills `state` floats for
+     * each, which score() is then given. Both NULL: there is nothing. */
+    int64_t (*state)(const struct model *m);
+    void (*prepare)(const struct model *m, const struct query *q, int n, float *state);
+
+    /* out[c * n_queries + r], (n, n_queries): what query r gives item first + c, c < n; higher is
+     * better. The same bits however queries and items are cut into calls. Called from many threads
+     * at once; allocates nothing.
+     *
+     * state: as prepared for these queries together */
+    void (*score)(const struct model *m, const struct query *q, int n_queries, const float *state,
+                  int32_t first, int32_t n, float *out);
 
     /* Free what init or fit allocated; the struct may be half-initialised. */
     void (*release)(struct model *m);
@@ -141,6 +148,14 @@ void model_copy(struct model *to, struct model *from);
 
 /* A model of its own with the same state. */
 struct model *model_clone(struct model *m);
+
+/* Room for the states of n queries, to be freed; and fill it. */
+float *model_state(const struct model *m, int n);
+void model_prepare(const struct model *m, const struct query *q, int n, float *state);
+
+/* What each query gives each item of the catalogue: out (n, n_items). All are served by the model.
+ */
+void model_scores(const struct model *m, const struct query *q, int n, float *out);
 
 /* What training() lists; 0 where there is nothing. */
 int model_training(struct model *m, struct tensor out[MODEL_TENSORS_MAX]);

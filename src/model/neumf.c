@@ -363,6 +363,8 @@ const struct model_ops model_neumf = {
     .join = neumf_join,
     .rate = neumf_rate,
     .serves = neumf_serves,
+    .state = neumf_state,
+    .prepare = neumf_prepare,
     .score = neumf_score,
     .release = neumf_release,
 };

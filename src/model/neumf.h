@@ -108,7 +108,9 @@ void neumf_begin(struct model *m, int n_blocks, int n_workers);
 void neumf_join(struct model *m, int n_blocks, double progress);
 double neumf_rate(const struct model *m, double progress);
 void neumf_learn_release(struct neumf *nm);
-void neumf_score(const struct model *m, const struct query *q, int n_queries, int32_t first,
-                 int32_t n, float *out);
+int64_t neumf_state(const struct model *m);
+void neumf_prepare(const struct model *m, const struct query *q, int n, float *state);
+void neumf_score(const struct model *m, const struct query *q, int n_queries, const float *state,
+                 int32_t first, int32_t n, float *out);
 
 #endif

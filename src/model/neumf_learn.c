@@ -234,7 +234,7 @@ static void forward_mlp(const struct neumf *nm, const struct neumf_shape *s, str
         kern->bias_relu(z, run_length(c, r), out, c->user_part + r * out, z);
     }
     neumf_forward(nm, s, c->n_pairs, c->z);
-    kern->scores(&output, 1, c->z[s->n_layers - 1], c->n_pairs, s->last, c->scores, c->n_pairs);
+    kern->scores(output, 1, c->z[s->n_layers - 1], c->n_pairs, s->last, c->scores);
 }
 
 static void forward_gmf(const struct neumf *nm, const struct neumf_shape *s, struct neumf_chunk *c)
@@ -247,8 +247,8 @@ static void forward_gmf(const struct neumf *nm, const struct neumf_shape *s, str
         float *query = c->queries + r * s->dim;
 
         kern->add_product(query, c->gmf_users + r * s->dim, nm->data[NEUMF_OUTPUT], s->dim);
-        kern->scores(&(const float *){query}, 1, c->gmf_items + c->begin[r] * s->dim,
-                     run_length(c, r), s->dim, scores + c->begin[r], c->n_pairs);
+        kern->scores(query, 1, c->gmf_items + c->begin[r] * s->dim, run_length(c, r), s->dim,
+                     scores + c->begin[r]);
     }
     kern->add_scaled(c->scores, 1, scores, c->n_pairs);
 }

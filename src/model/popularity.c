@@ -36,12 +36,13 @@ static bool popularity_serves(const struct model *, const struct query *)
 }
 
 static void popularity_score(const struct model *m, const struct query *, int n_queries,
-                             int32_t first, int32_t n, float *out)
+                             const float *, int32_t first, int32_t n, float *out)
 {
     const float *count = ((const struct popularity *)m)->count;
 
-    for (int r = 0; r < n_queries; r++)
-        memcpy(out + (int64_t)r * n, count + first, (size_t)n * sizeof *out);
+    for (int32_t c = 0; c < n; c++)
+        for (int r = 0; r < n_queries; r++)
+            *out++ = count[first + c];
 }
 
 static void popularity_release(struct model *m)

@@ -19,14 +19,14 @@ static bool random_serves(const struct model *, const struct query *)
     return true;
 }
 
-static void random_score(const struct model *m, const struct query *q, int n_queries, int32_t first,
-                         int32_t n, float *out)
+static void random_score(const struct model *m, const struct query *q, int n_queries, const float *,
+                         int32_t first, int32_t n, float *out)
 {
-    for (int r = 0; r < n_queries; r++)
-        for (int32_t c = 0; c < n; c++) {
+    for (int32_t c = 0; c < n; c++)
+        for (int r = 0; r < n_queries; r++) {
             uint64_t h = rng_key(m->seed, RNG_SCORE, (uint64_t)q[r].user, (uint64_t)(first + c));
 
-            out[(int64_t)r * n + c] = (float)(h >> 40) * 0x1p-24f;
+            *out++ = (float)(h >> 40) * 0x1p-24f;
         }
 }
 

@@ -1,4 +1,5 @@
-/* sampler.h - negatives for the positives of a cell: items of its pool that the user doesn't have. */
+/* sampler.h - negatives for the positives of a cell: items of its pool that the user doesn't have.
+ */
 #ifndef KINDRED_SAMPLER_H
 #define KINDRED_SAMPLER_H
 

@@ -4,7 +4,8 @@
 
 #include <math.h>
 
-enum { ITEMS_A_BLOCK = 1024, ITEMS_A_LOOK = 64 };
+/* A block's items and scores stay in the second cache; limits are renewed after a piece of it. */
+enum { ITEMS_A_BLOCK = 512, ITEMS_A_PIECE = 32 };
 
 static bool worse(struct hit a, struct hit b)
 {
@@ -36,8 +37,8 @@ static void sift_up(struct hit *heap, int at)
     heap[at] = moved;
 }
 
-/* Take item into the heap of the k best, worst on top. Items come in rising order, so that one that
- * equals the worst stays out. Returns the score that the next must beat. */
+/* Take an item that belongs there into the heap of the k best, worst on top. Returns the score that
+ * the next must beat: items come in rising order, so that one that equals the worst stays out. */
 static float keep(struct hit *heap, int *n, int k, struct hit h)
 {
     if (*n < k) {
@@ -48,23 +49,6 @@ static float keep(struct hit *heap, int *n, int k, struct hit h)
         sift_down(heap, k, 0);
     }
     return *n < k ? -INFINITY : heap[0].score;
-}
-
-static void keep_best(const float *scores, int32_t first, int32_t count, struct hit *heap, int *n,
-                      int k)
-{
-    const struct kern *kern = kern_best();
-    float limit = *n < k ? -INFINITY : heap[0].score;
-
-    for (int32_t look = 0; look < count; look += ITEMS_A_LOOK) {
-        int32_t end = MIN(look + ITEMS_A_LOOK, count);
-
-        if (!kern->any_above(scores + look, end - look, limit))
-            continue;
-        for (int32_t c = look; c < end; c++)
-            if (scores[c] > limit)
-                limit = keep(heap, n, k, (struct hit){first + c, scores[c]});
-    }
 }
 
 /* The heap becomes a list, best first. */
@@ -79,33 +63,103 @@ static void unheap(struct hit *heap, int n)
     }
 }
 
-static void mask(float *scores, int32_t first, int32_t count, const struct query *q)
+static int n_blocks_of(const struct model *m)
 {
-    for (int32_t h = 0; h < q->n_history; h++) {
-        uint32_t c = (uint32_t)(q->history[h] - first);
+    return (m->n_items + ITEMS_A_BLOCK - 1) / ITEMS_A_BLOCK;
+}
 
-        if (c < (uint32_t)count)
-            scores[c] = -INFINITY;
+void topk_init(struct topk *t, const struct model *m, int n_max)
+{
+    assert(n_max >= 1 && n_max <= TOPK_QUERIES);
+    *t = (struct topk){
+        .m = m,
+        .n_max = n_max,
+        .state = model_state(m, n_max),
+        .scores = xaligned((size_t)ITEMS_A_BLOCK * (size_t)n_max, sizeof(float)),
+        .found = xcalloc((size_t)ITEMS_A_PIECE * (size_t)n_max, sizeof(int32_t)),
+        .begin = xcalloc((size_t)n_blocks_of(m) + 1, sizeof(int64_t)),
+    };
+}
+
+void topk_release(struct topk *t)
+{
+    free(t->state);
+    free(t->scores);
+    free(t->found);
+    free(t->begin);
+    free(t->taken);
+    *t = (struct topk){0};
+}
+
+/* Sort what the queries took by blocks of items, by counting: begin[b] .. begin[b + 1] - 1 of taken
+ * are the places of block b's scores. */
+static void sort_taken(struct topk *t, const struct query *q, int n)
+{
+    int n_blocks = n_blocks_of(t->m);
+    int64_t total = 0;
+
+    memset(t->begin, 0, ((size_t)n_blocks + 1) * sizeof *t->begin);
+    for (int r = 0; r < n; r++)
+        total += q[r].n_history;
+    if (total > t->taken_cap) {
+        t->taken_cap = total;
+        t->taken = xrealloc(t->taken, (size_t)total, sizeof *t->taken);
+    }
+    for (int r = 0; r < n; r++)
+        for (int32_t h = 0; h < q[r].n_history; h++)
+            t->begin[q[r].history[h] / ITEMS_A_BLOCK + 1]++;
+    for (int b = 0; b < n_blocks; b++)
+        t->begin[b + 1] += t->begin[b];
+    for (int r = 0; r < n; r++)
+        for (int32_t h = 0; h < q[r].n_history; h++) {
+            int32_t item = q[r].history[h];
+
+            t->taken[t->begin[item / ITEMS_A_BLOCK]++] = (int64_t)(item % ITEMS_A_BLOCK) * n + r;
+        }
+    memmove(t->begin + 1, t->begin, (size_t)n_blocks * sizeof *t->begin);
+    t->begin[0] = 0;
+}
+
+/* The scores (count, n) of the items from `first`: those that beat the n limits into the heaps. */
+static void keep_best(struct topk *t, int32_t first, int count, int n, int k, float *limits,
+                      struct hit *out, int *n_out)
+{
+    for (int c = 0; c < count; c += ITEMS_A_PIECE) {
+        const float *scores = t->scores + (int64_t)c * n;
+        int n_found =
+            kern_best()->above(scores, MIN(ITEMS_A_PIECE, count - c), n, limits, t->found);
+
+        for (int f = 0; f < n_found; f++) {
+            int r = t->found[f] % n;
+            struct hit h = {first + c + t->found[f] / n, scores[t->found[f]]};
+
+            if (h.score > limits[r])
+                limits[r] = keep(out + (int64_t)r * k, &n_out[r], k, h);
+        }
     }
 }
 
-void topk(const struct model *m, const struct query *q, int n, int k, bool leave_out,
-          struct hit *out, int *n_out)
+void topk_find(struct topk *t, const struct query *q, int n, int k, bool leave_out, struct hit *out,
+               int *n_out)
 {
-    float scores[TOPK_QUERIES * ITEMS_A_BLOCK];
+    const struct model *m = t->m;
+    float limits[TOPK_QUERIES];
 
-    assert(n >= 1 && n <= TOPK_QUERIES && k >= 1 && k <= TOPK_MAX);
-    for (int r = 0; r < n; r++)
+    assert(n >= 1 && n <= t->n_max && k >= 1 && k <= TOPK_MAX);
+    for (int r = 0; r < n; r++) {
         n_out[r] = 0;
+        limits[r] = -INFINITY;
+    }
+    model_prepare(m, q, n, t->state);
+    if (leave_out)
+        sort_taken(t, q, n);
     for (int32_t first = 0; first < m->n_items; first += ITEMS_A_BLOCK) {
-        int32_t count = MIN(ITEMS_A_BLOCK, m->n_items - first);
+        int count = MIN(ITEMS_A_BLOCK, m->n_items - first), b = first / ITEMS_A_BLOCK;
 
-        m->ops->score(m, q, n, first, count, scores);
-        for (int r = 0; r < n; r++) {
-            if (leave_out)
-                mask(scores + r * count, first, count, &q[r]);
-            keep_best(scores + r * count, first, count, out + (int64_t)r * k, &n_out[r], k);
-        }
+        m->ops->score(m, q, n, t->state, first, count, t->scores);
+        for (int64_t i = t->begin[b]; leave_out && i < t->begin[b + 1]; i++)
+            t->scores[t->taken[i]] = -INFINITY;
+        keep_best(t, first, count, n, k, limits, out, n_out);
     }
     for (int r = 0; r < n; r++)
         unheap(out + (int64_t)r * k, n_out[r]);

@@ -76,6 +76,7 @@ static void recommend(const struct call *call, struct http_reply *r)
     struct recommend_body body = {.top_k = 10, .exclude_seen = true};
     const struct catalog *c = call->catalog;
     struct hit hits[TOPK_MAX];
+    struct topk topk;
     struct query q;
     int32_t user;
     int n;
@@ -92,7 +93,9 @@ static void recommend(const struct call *call, struct http_reply *r)
         unknown_user(body.user_id.at, r);
         return;
     }
-    topk(c->model, &q, 1, (int)body.top_k, body.exclude_seen, hits, &n);
+    topk_init(&topk, c->model, 1);
+    topk_find(&topk, &q, 1, (int)body.top_k, body.exclude_seen, hits, &n);
+    topk_release(&topk);
     put_list(call, body.user_id.at, hits, n, &r->body);
 }
 
