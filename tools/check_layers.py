@@ -28,6 +28,7 @@ OWNER = {
     "zlib.h": "data/packed.c",
     "zstd.h": "data/packed.c",
     "zstd_errors.h": "data/packed.c",
+    "dlfcn.h": "kern/lapack.c",
     "uv.h": "serve/http.c",
     "llhttp.h": "serve/http.c",
 }

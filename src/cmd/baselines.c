@@ -3,6 +3,8 @@
 #include "cmd/report.h"
 #include "model/store.h"
 
+#include <omp.h>
+
 #define BASELINES_OPTIONS(X, S)                                                                    \
     X(S, opt_text, data_dir, "data/processed", 0, 0, "DIR", "what preprocess wrote")               \
     X(S, opt_text, models, "all", 0, 0, "NAME,...",                                                \
@@ -57,6 +59,15 @@ static int choose(const char *text, const struct model_ops *out[CHOSEN_MAX], str
     return -1;
 }
 
+/* The bit of dataset_open, if one of the models asks when rows are from. */
+static unsigned times_for(const struct model_ops *const *chosen, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (chosen[i]->dated && chosen[i]->dated(chosen[i]->defaults))
+            return DATASET_TIMES;
+    return 0;
+}
+
 static bool add_row(const struct table *t, const struct model *m, struct err *err)
 {
     const struct report *report = t->report;
@@ -76,10 +87,8 @@ static bool add_fitted(const struct table *t, const struct model_ops *ops, struc
 {
     struct model *m = model_new(ops, t->d->n_users, t->d->n_items, t->d->digest, ops->defaults,
                                 (uint64_t)t->o->seed);
-    bool ok;
+    bool ok = ops->fit(m, &t->d->part[DATASET_TRAIN], err) && add_row(t, m, err);
 
-    ops->fit(m, &t->d->part[DATASET_TRAIN]);
-    ok = add_row(t, m, err);
     model_free(m);
     return ok;
 }
@@ -117,8 +126,11 @@ static bool baselines(const struct baselines_opts *o, const struct report *repor
 
     if (n < 0 || (o->model_path && !(trained = store_load(o->model_path, err))))
         return false;
-    ok = dataset_open(&d, o->data_dir, report_parts(report->held_out), err) &&
-         add_all(&t, chosen, n, trained, err);
+    if (report->o.threads)
+        omp_set_num_threads(report->o.threads);
+    ok =
+        dataset_open(&d, o->data_dir, report_parts(report->held_out) | times_for(chosen, n), err) &&
+        add_all(&t, chosen, n, trained, err);
     model_free(trained);
     return ok;
 }

@@ -78,11 +78,14 @@ struct model_ops {
 
     /* Allocate the tensors. fit: and learn all at once (closed form, counting). init: set them to
      * the start from which learn() goes on. A model has one of the two; neither is called for a
-     * model that is loaded. */
-    void (*fit)(struct model *m, const struct interactions *train);
+     * model that is loaded. fit shares its work among the caller's number of OpenMP threads, looks
+     * for interrupts, and fails where the data is too large for it (ERR_DATA), or a library is
+     * missing (ERR_IO). */
+    bool (*fit)(struct model *m, const struct interactions *train, struct err *err);
     void (*init)(struct model *m, const struct interactions *train);
 
-    /* Whether learn(), with these options, asks when the positives were taken; NULL: never. */
+    /* Whether fit() or learn(), with these options, asks when the positives were taken; NULL:
+     * never. */
     bool (*dated)(const void *options);
     /* After init, unless the run goes on from a checkpoint: take over what the options name from
      * models in files. NULL: nothing. Errors of the files, and ERR_USAGE where one doesn't fit. */

@@ -22,12 +22,13 @@ static void popularity_adopt(struct model *m, const struct tensor *t)
     popularity_of(m)->count = t[0].data;
 }
 
-static void popularity_fit(struct model *m, const struct interactions *train)
+static bool popularity_fit(struct model *m, const struct interactions *train, struct err *)
 {
     float *count = popularity_of(m)->count = xaligned((size_t)m->n_items, sizeof(float));
 
     for (int64_t k = 0; k < train->n; k++)
         count[train->items[k]]++;
+    return true;
 }
 
 static bool popularity_serves(const struct model *, const struct query *)

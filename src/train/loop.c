@@ -337,7 +337,8 @@ static bool learn_at_once(struct model *m, const struct dataset *d, const struct
     double start = clock_seconds();
 
     r->epochs = xcalloc(1, sizeof *r->epochs);
-    m->ops->fit(m, &d->part[DATASET_TRAIN]);
+    if (!m->ops->fit(m, &d->part[DATASET_TRAIN], err))
+        return false;
     r->n_epochs = 1;
     r->epochs_s = r->epochs[0].seconds = clock_seconds() - start;
     r->epochs[0].loss = NAN;
