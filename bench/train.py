@@ -52,8 +52,11 @@ SOFTMAX = ["--loss", "softmax", "--similarity", "cosine", "--temperature", "0.1"
 RANKED = [
     ("kindred", 80, "kindred, BPR", None),
     ("kindred", 60, "kindred, BPR, hardest of 16", ["--lr", "0.2", "--reg", "0.03", "--hardest-of", "16"]),
+    ("kindred", 240, "kindred, BPR, hardest of 64", ["--lr", "0.1", "--reg", "0.03", "--hardest-of", "64",
+                                                     "--reg-positive", "2", "--reg-negative", "2"]),
     ("kindred", 120, "kindred, sampled softmax", SOFTMAX),
     ("libmf", 60, "LIBMF", None),
+    ("cornac", 60, "Cornac", None),
 ]
 NEUMF = ["--model", "neumf", "--embedding-dim", "64", "--hidden", "128,64,32,16", "--optimizer", "adam", "--loss",
          "bce", "--future-negatives", "1", "--negatives"]

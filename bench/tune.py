@@ -19,7 +19,7 @@ from train import THREADS, ranked, train, trained
 # Per program: the options' names, and four values of each. An option may set several at once.
 GRIDS = {
     "kindred": (["--lr={}"], [0.1, 0.2, 0.3, 0.45], ["--reg={}"], [0.0025, 0.005, 0.01, 0.02]),
-    "implicit": (["learning_rate={}"], [0.02, 0.05, 0.1, 0.2], ["regularization={}"], [0.01, 0.02, 0.04, 0.08]),
+    "implicit": (["learning_rate={}"], [0.01, 0.02, 0.05, 0.1], ["regularization={}"], [0.0003, 0.001, 0.003, 0.01]),
     "libmf": (["eta={}"], [0.05, 0.1, 0.2, 0.4], ["lambda_p2={}", "lambda_q2={}"], [0.0005, 0.002, 0.005, 0.01]),
     "cornac": (["learning_rate={}"], [0.05, 0.1, 0.2, 0.4], ["lambda_reg={}"], [0.001, 0.003, 0.01, 0.02]),
 }
