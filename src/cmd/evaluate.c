@@ -17,21 +17,24 @@ static bool evaluate(const struct evaluate_opts *o, const struct report *report,
     AUTO_FREE char *beside = path_join(dir, "eval_results.json");
     AUTO(json_out) json = {.pretty = true};
     AUTO(dataset) d = {0};
-    struct rank_result r;
+    AUTO(heldout) h = {0};
+    AUTO(ranking) r = {0};
+    AUTO(outcome) outcome = {0};
     bool ok;
 
     if (!m)
         return false;
     ok = dataset_open(&d, o->data_dir, report_parts(report->held_out), err) &&
          store_check(m, o->model_path, &d, o->data_dir, err) &&
-         rank_evaluate(m, &d, report->held_out, &report->plan, &r, err);
+         heldout_make(&h, &d, report->held_out, report->o.threads, err) &&
+         report_measure(report, m, &h, &r, &outcome, err);
     if (ok) {
-        report_warn(&r);
+        report_warn(&outcome.result);
         json_open(&json, NULL, '{');
-        report_write_json(m, report->held_out, &report->plan, &r, &json);
+        report_write_json(report, &outcome, &json);
         json_close(&json, '}');
         if (report->out)
-            report_print(m, report->held_out, &report->plan, &r, report->out);
+            report_print(report, &outcome);
         ok = cmd_write_json(&json, beside, err) && cmd_write_json(&json, report->o.json, err);
     }
     model_free(m);
