@@ -119,9 +119,9 @@ static bool add_all(struct table *t, const struct model_ops *const *chosen, int 
 static void print_rest(const struct table *t)
 {
     const struct report *r = t->report;
-    bool others = t->heldout->n_known < t->heldout->n_users;
+    int tables = t->heldout->n_known < t->heldout->n_users ? 2 : 1;
 
-    for (int all = 0; all <= others; all++)
+    for (int all = 0; all < tables; all++)
         for (int first = all ? 0 : REPORT_VALUES_A_LINE; first < report_n_shown(r);
              first += REPORT_VALUES_A_LINE) {
             fprintf(r->out, all && !first ? "\nall users\n" : "\n");
@@ -156,13 +156,10 @@ static bool write_results(const struct table *t, struct err *err)
 static bool measure_all(struct table *t, const struct model_ops *const *chosen, int n,
                         const struct model *trained, struct err *err)
 {
-    AUTO(heldout) h = {0};
     bool ok;
 
-    if ((trained && !store_check(trained, t->o->model_path, t->d, t->o->data_dir, err)) ||
-        !heldout_make(&h, t->d, t->report->held_out, t->report->o.threads, err))
+    if (trained && !store_check(trained, t->o->model_path, t->d, t->o->data_dir, err))
         return false;
-    t->heldout = &h;
     t->outcomes = xcalloc((size_t)n + 1, sizeof *t->outcomes);
     ok = add_all(t, chosen, n, trained, err);
     if (ok && t->report->out)
@@ -179,7 +176,8 @@ static bool baselines(const struct baselines_opts *o, const struct report *repor
     const struct model_ops *chosen[CHOSEN_MAX];
     struct model *trained = NULL;
     AUTO(dataset) d = {0};
-    struct table t = {.o = o, .report = report, .d = &d};
+    AUTO(heldout) h = {0};
+    struct table t = {.o = o, .report = report, .d = &d, .heldout = &h};
     int n = choose(o->models, chosen, err);
     bool ok;
 
@@ -189,6 +187,7 @@ static bool baselines(const struct baselines_opts *o, const struct report *repor
         omp_set_num_threads(report->o.threads);
     ok =
         dataset_open(&d, o->data_dir, report_parts(report->held_out) | times_for(chosen, n), err) &&
+        heldout_make(&h, &d, report->held_out, report->o.threads, err) &&
         measure_all(&t, chosen, n, trained, err);
     model_free(trained);
     return ok;

@@ -140,7 +140,7 @@ void report_print_head(const struct report *r, const struct rank_result *result)
 
     fprintf(r->out, "%s: %d users known from train, %d without train rows\n",
             dataset_parts[r->held_out], result->known.n_users, without);
-    fprintf(r->out, "%lld held-out rows, %lld (%.1f %%) of new items: without train rows\n",
+    fprintf(r->out, "%lld held-out rows, %lld (%.1f %%) of items without train rows\n",
             (long long)result->n_rows, (long long)result->n_new_rows,
             100 * (double)result->n_new_rows / (double)result->n_rows);
     fprintf(r->out, "mean over users ± half of its 95 %% interval\n\n");

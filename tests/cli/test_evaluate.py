@@ -3,7 +3,9 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import helpers
 import oracle
@@ -150,6 +152,99 @@ def test_any_number_of_threads_gives_the_same_numbers(evaluate, model, threads):
     one, other = evaluate(model, *ALL), evaluate(model, *ALL, "--threads", threads)
     assert one.pop("seconds") >= 0 and other.pop("seconds") >= 0
     assert one == other
+
+
+# Several models
+
+
+@pytest.fixture(scope="module")
+def compared(kindred, dataset, model, tied_model, tmp_path_factory):
+    """compared(*options): the results of two models side by side, and what is printed."""
+    folder = tmp_path_factory.mktemp("compared")
+    paths = [folder / name / "model.safetensors" for name in ("tied", "trained")]
+    for path, source in zip(paths, (tied_model, model)):
+        path.parent.mkdir()
+        shutil.copy(source, path)
+
+    def run(*options):
+        given = [word for path in paths for word in ("--model-path", path)]
+        text = kindred.ok("evaluate", "--data-dir", dataset, *given, *options, "--json", folder / "all.json")
+        return json.loads((folder / "all.json").read_text()), text, paths
+
+    return run
+
+
+def test_several_models_stand_beside_each_other_each_as_alone(compared, evaluate):
+    results, _, paths = compared(*ALL)
+    assert [one.pop("model_path") for one in results["models"]] == list(map(str, paths))
+    for one, path in zip(results["models"], paths):
+        beside = json.loads(path.with_name("eval_results.json").read_text())
+        alone = evaluate(path, *ALL)
+        assert one == beside and one.pop("seconds") >= 0 and alone.pop("seconds") >= 0
+        assert one == alone
+
+
+def test_differences_are_paired_and_to_the_first(kindred, dataset, data, tied_model, tmp_path):
+    """Both models' scores are exact: the second has the first one's users in another order."""
+    metadata, tensors = helpers.read_model(tied_model)
+    tensors["user_embedding.weight"] = np.roll(tensors["user_embedding.weight"], 1, axis=0)
+    other = tmp_path / "other.safetensors"
+    save_file(tensors, str(other), metadata)
+    first = shutil.copy(tied_model, tmp_path / "first.safetensors")
+    kindred.ok("evaluate", "--data-dir", dataset, "--model-path", first, other, *ALL,
+               "--json", tmp_path / "all.json")
+    results = json.loads((tmp_path / "all.json").read_text())
+    (got,) = results["differences"]
+    assert (got["model_path"], got["to"]) == (str(other), str(first))
+
+    def scores_of(path):
+        scores = helpers.scores(path)
+        served = helpers.read_model(path)[1]["user_embedding.weight"].any(axis=1)
+        return lambda user: list(scores[user]) if served[user] else None
+
+    want = oracle.differences(data, "test", scores_of(other), scores_of(first), KS)
+    a, b = results["models"]
+    for name in [name for name in a if "_at_" in name and not name.endswith("_ci95")]:
+        if name.startswith(tuple(oracle.BY_LISTS)):
+            assert got[name] == pytest.approx(b[name] - a[name], abs=EXACT)
+            assert f"{name}_ci95" not in got
+            continue
+        assert got[name] == pytest.approx(want[name], abs=EXACT)
+        assert got[f"{name}_ci95"] == pytest.approx(want[f"{name}_ci95"], abs=EXACT)
+        low, high = want[f"{name}_ci95"]
+        assert got[f"{name}_excludes_0"] is (low > 0 or high < 0)
+
+
+def test_a_model_beside_itself_differs_by_0(kindred, dataset, model, tmp_path):
+    path = shutil.copy(model, tmp_path)
+    kindred.ok("evaluate", "--data-dir", dataset, "--model-path", path, path, "--json", tmp_path / "all.json")
+    (got,) = json.loads((tmp_path / "all.json").read_text())["differences"]
+    assert (got["ndcg_at_20"], got["ndcg_at_20_ci95"], got["ndcg_at_20_excludes_0"]) == (0, [0, 0], False)
+
+
+def test_the_table_shows_both_models_and_the_difference(compared):
+    results, text, _ = compared()
+    for value in (*(one["recall_at_20"] for one in results["models"]), results["differences"][0]["recall_at_20"]):
+        assert f"{value:.4f}" in text
+    assert all(len(line) <= 100 for line in text.splitlines())
+
+
+def test_models_are_named_in_the_config_too(kindred, dataset, model, tied_model, tmp_path):
+    paths = [shutil.copy(path, tmp_path / name) for path, name in ((model, "a"), (tied_model, "b"))]
+    (tmp_path / "all.yaml").write_text(json.dumps({"evaluate": {"model_path": list(map(str, paths))}}))
+    out = kindred.ok("evaluate", "--config", tmp_path / "all.yaml", "--data-dir", dataset, "--json", "-")
+    assert [one["model_path"] for one in json.loads(out)["models"]] == list(map(str, paths))
+    (tmp_path / "one.yaml").write_text(f"model_path: {paths[0]}\n")
+    out = kindred.ok("evaluate", "--config", tmp_path / "one.yaml", "--data-dir", dataset, "--json", "-")
+    assert json.loads(out)["model"] == "mf"
+
+
+@pytest.mark.parametrize("metrics", [oracle.ALL_METRICS, ("recall", "ndcg")])
+def test_the_table_of_baselines_fits_100_columns(kindred, dataset, model, metrics):
+    text = kindred.ok("baselines", "--data-dir", dataset, "--model-path", model, "--k", "5,10,20",
+                      "--metrics", ",".join(metrics))
+    assert all(len(line) <= 100 for line in text.splitlines())
+    assert "all users" in text and all(f"{name}@{k}" in text for name in metrics for k in KS)
 
 
 # Popularity
