@@ -1,7 +1,7 @@
-#include "data/report_page.h"
+#include "base/page.h"
 
 /* Colours are named once for light and once for dark; the parts differ in lightness too. */
-const char report_style[] =
+const char page_style[] =
     ":root {\n"
     "  --page: #f5f4f0; --card: #fff; --ink: #1b1f24; --soft: #5d656e; --line: #e3e0d8;\n"
     "  --train: #2b66b8; --val: #e39a2d; --test: #bb3a63; --gone: #c5bfb2; --track: #f0eee8;\n"
