@@ -31,6 +31,9 @@ struct metric {
 /* All metrics, NULL name at the end. */
 extern const struct metric metrics[];
 
+/* NULL where there is none of that name. */
+const struct metric *metric_named(const char *name);
+
 #define METRICS_NAMES "recall, ndcg, hit, precision, map, mrr, coverage, gini, popularity, novelty"
 
 enum { METRICS_MAX = 16 };
