@@ -1,7 +1,8 @@
 /* metrics.h - how good ranked lists are: from the places of their hits, from what is listed, and
  * from how often each item is.
  *
- * To add a metric: a function and a row in metrics.c, with the one function of its kind. */
+ * To add a metric: a function and a row in metrics.c, with the one function of its kind; its name
+ * in METRICS_NAMES. */
 #ifndef KINDRED_METRICS_H
 #define KINDRED_METRICS_H
 
