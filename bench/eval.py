@@ -20,8 +20,8 @@ from pathlib import Path
 
 from data import HERE, PYTHON, THREADS, make_environment, print_table, run, say
 
-RUNS = 5
-PARTS = "rank"
+RUNS, MODEL_RUNS = 5, 3
+PARTS = "rank models"
 PEERS = ("implicit", "torch", "numpy")
 SAME = 1e-4
 
@@ -58,6 +58,36 @@ def time_rank(kindred, dataset, scratch):
                   f"{statistics.median(of['seconds']) / first:.1f}"] for name, of in found.items()])
 
 
+# What is made of Gowalla without epochs: model, options.
+CLOSED = {
+    "popularity": [],
+    "itemknn": [],
+    "gram": [],
+    "gf": [],
+    "svd": [],
+    "ials": [],
+}
+
+
+def time_models(kindred, dataset, scratch):
+    """Of each closed-form model the median times to make it and to rank for all users, and what it's worth."""
+    table = []
+    for name, options in CLOSED.items():
+        say(name)
+        took = []
+        for _ in range(1 + MODEL_RUNS):
+            run([kindred, "train", "--model", name, "--data-dir", dataset, "--output-dir", scratch, "--threads",
+                 THREADS, "--quiet", *options], stdout=subprocess.DEVNULL)
+            told = json.loads((scratch / "run.json").read_text())["timings"]
+            found = answer(kindred, "evaluate", "--data-dir", dataset, "--model-path", scratch / "model.safetensors",
+                           "--k", 20, "--threads", THREADS, "--quiet", "--json", "-")
+            took.append((told["init_s"] + told["epochs_s"], found["seconds"]))
+        fit, ranking = (statistics.median(column) for column in zip(*took[1:]))
+        table.append([name, " ".join(options), f"{fit:.2f}", f"{ranking:.2f}", f"{found['recall_at_20']:.4f}",
+                      f"{found['ndcg_at_20']:.4f}"])
+    print_table(["Gowalla, test", "options", "fit s", "ranking s", "recall@20", "NDCG@20"], table)
+
+
 def main(kindred, gowalla, folder):
     gowalla, folder = Path(gowalla), Path(folder)
     dataset = folder / "gowalla"
@@ -67,7 +97,8 @@ def main(kindred, gowalla, folder):
     run([kindred, "preprocess", "--train", gowalla / "train.txt", "--test", gowalla / "test.txt",
          "--output-dir", dataset, "--quiet"], stdout=subprocess.DEVNULL)
     with tempfile.TemporaryDirectory(prefix="out-", dir=folder) as scratch:
-        tables = {"rank": lambda: time_rank(kindred, dataset, Path(scratch))}
+        tables = {"rank": lambda: time_rank(kindred, dataset, Path(scratch)),
+                  "models": lambda: time_models(kindred, dataset, Path(scratch))}
         for part in os.environ.get("PARTS", PARTS).split():
             tables[part]()
 
