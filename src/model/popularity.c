@@ -13,7 +13,7 @@ static struct popularity *popularity_of(struct model *m)
 
 static int popularity_tensors(struct model *m, struct tensor out[MODEL_TENSORS_MAX])
 {
-    out[0] = (struct tensor){"item_count", m->n_items, 1, popularity_of(m)->count};
+    out[0] = tensor_floats("item_count", m->n_items, 1, popularity_of(m)->count);
     return 1;
 }
 
