@@ -495,6 +495,29 @@ static void above_lists_what_beats_its_limit(void **)
         }
 }
 
+static void sum_rows_follows_the_formula(void **)
+{
+    static float rows[ITEMS * DIM_MAX], out[DIM_MAX], weights[ITEMS];
+    static const int32_t ids[] = {3, 30, 3, 7, 12, 36, 0, 11, 5};
+
+    fill(rows, ITEMS * DIM_MAX, 1);
+    fill(weights, ITEMS, 2);
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int d = 0; d < ARRAY_LEN(dims); d++)
+            for (int n = 0; n <= 2 * ARRAY_LEN(ids); n++) {
+                const float *by = n % 2 ? weights : NULL;
+
+                (*k)->sum_rows(rows, ids, n / 2, by, dims[d], out);
+                for (int c = 0; c < dims[d]; c++) {
+                    double want = 0;
+
+                    for (int r = 0; r < n / 2; r++)
+                        want += (double)(by ? by[ids[r]] : 1) * rows[ids[r] * dims[d] + c];
+                    near("sum_rows", (*k)->isa, dims[d], out[c], want);
+                }
+            }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -515,6 +538,7 @@ int main(void)
         cmocka_unit_test(what_is_later_is_masked),
         cmocka_unit_test(scaled_and_add_scaled_follow_the_formula),
         cmocka_unit_test(above_lists_what_beats_its_limit),
+        cmocka_unit_test(sum_rows_follows_the_formula),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

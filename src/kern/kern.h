@@ -109,6 +109,11 @@ struct kern {
     /* y = a * x, n floats each; y may be x. */
     void (*scaled)(float *y, float a, const float *x, int n);
 
+    /* out (dim) = the sum over k < n of weights[ids[k]] times row ids[k] of rows (*, dim); weights
+     * NULL: 1 throughout. The same bits each time for the same ids in the same order. */
+    void (*sum_rows)(const float *rows, const int32_t *ids, int64_t n, const float *weights,
+                     int dim, float *out);
+
     /* row, dir (n), which don't overlap. state: what the optimiser carries for this row;
      * model/optim.h says what, and gives the sources.
      *

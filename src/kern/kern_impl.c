@@ -548,6 +548,30 @@ static void add_scaled(float *restrict y, float a, const float *restrict x, int 
         y[k] += a * x[k];
 }
 
+/* Four rows at a time, while those that come next are fetched. */
+static void sum_rows(const float *restrict rows, const int32_t *restrict ids, int64_t n,
+                     const float *restrict weights, int dim, float *restrict out)
+{
+    int64_t at = 0;
+
+    memset(out, 0, (size_t)dim * sizeof *out);
+    for (; at + 4 <= n; at += 4) {
+        const float *x[4];
+        float w[4];
+
+        for (int r = 0; r < 4; r++) {
+            x[r] = rows + (int64_t)ids[at + r] * dim;
+            w[r] = weights ? weights[ids[at + r]] : 1;
+            if (at + r + 4 < n)
+                prefetch_row(rows + (int64_t)ids[at + r + 4] * dim, dim);
+        }
+        for (int k = 0; k < dim; k++)
+            out[k] += (w[0] * x[0][k] + w[1] * x[1][k]) + (w[2] * x[2][k] + w[3] * x[3][k]);
+    }
+    for (; at < n; at++)
+        add_scaled(out, weights ? weights[ids[at]] : 1, rows + (int64_t)ids[at] * dim, dim);
+}
+
 static float softmax(const float *restrict x, int n, float scale, float weight, float *restrict out)
 {
     float most = greatest(x, n), sum = 0;
@@ -649,6 +673,7 @@ const struct kern KERN_TABLE = {
     .mask_later = mask_later,
     .add_scaled = add_scaled,
     .scaled = scaled,
+    .sum_rows = sum_rows,
     .step = {[KERN_SGD] = step_sgd,
              [KERN_ADAGRAD] = step_adagrad,
              [KERN_ROWWISE_ADAGRAD] = step_rowwise_adagrad,
