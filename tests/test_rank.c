@@ -398,6 +398,27 @@ static int measure(const struct dataset *d, struct rank_plan *plan, int threads,
     return n;
 }
 
+static void every_grouping_is_named_in_the_help_and_parsed(void **)
+{
+    const struct grouping *out[GROUPINGS_MAX];
+    AUTO(buf) all = {0};
+    struct err err = {0};
+    int n = 0;
+
+    for (const struct grouping *g = groupings; g->name; g++, n++) {
+        buf_printf(&all, "%s%s", n ? "," : "", g->name);
+        assert_non_null(strstr(GROUPS_NAMES, g->name));
+    }
+    buf_puts(&all, ",activity");
+    assert_int_equal(groups_parse("--by", buf_str(&all), out, &err), n);
+    for (int i = 0; i < n; i++)
+        assert_ptr_equal(out[i], &groupings[i]);
+    assert_int_equal(groups_parse("--by", NULL, out, &err), 0);
+    assert_int_equal(groups_parse("--by", "activity,xyzzyx", out, &err), -1);
+    assert_int_equal(err.kind, ERR_USAGE);
+    assert_non_null(strstr(err.msg, "--by: no groups by 'xyzzyx'; there are activity"));
+}
+
 static void groups_and_differences_do_not_depend_on_threads(void **)
 {
     struct rank_means one[20], other[20];
@@ -443,6 +464,7 @@ int main(void)
         cmocka_unit_test(means_and_intervals_equal_the_naive_ones),
         cmocka_unit_test(moments_are_those_of_all_at_once),
         cmocka_unit_test(moments_of_many_are_the_same_bits_on_any_number_of_threads),
+        cmocka_unit_test(every_grouping_is_named_in_the_help_and_parsed),
         cmocka_unit_test(groups_and_differences_do_not_depend_on_threads),
         cmocka_unit_test(numbers_do_not_depend_on_threads),
         cmocka_unit_test(nobody_to_judge_is_an_error),

@@ -129,7 +129,7 @@ static void print_rest(const struct table *t)
             for (int i = 0; i < t->n; i++)
                 report_print_row(r, &t->outcomes[i], first, all, false);
         }
-    for (int i = 0; r->n_by && i < t->n; i++) {
+    for (int i = 0; r->n_by_shown && i < t->n; i++) {
         fprintf(r->out, "\n%s", t->outcomes[i].model);
         report_print_groups(r, &t->outcomes[i]);
     }

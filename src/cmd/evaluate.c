@@ -2,6 +2,7 @@
 
 #include "cmd/report.h"
 #include "eval/compare.h"
+#include "eval/eval_page.h"
 #include "model/store.h"
 
 #define DEFAULT_PATH "outputs/model.safetensors"
@@ -10,7 +11,9 @@
     X(S, struct opt_list, model_path, {0}, 0, 0, "FILE",                                           \
       "the model (default " DEFAULT_PATH "); of several, each is compared with the first")         \
     X(S, opt_text, data_dir, "data/processed", 0, 0, "DIR",                                        \
-      "the dataset that the models were trained on")
+      "the dataset that the models were trained on")                                               \
+    X(S, opt_text, report, NULL, 0, 0, "FILE",                                                     \
+      "a page to look at: curves, groups, what is listed, single users")
 
 OPT_DEFINE(evaluate_opts, EVALUATE_OPTIONS);
 
@@ -87,7 +90,7 @@ static void print_side_by_side(const struct job *j, bool all)
         fprintf(r->out, " %*c", CELL_WIDTH, letter(i));
     fprintf(r->out, "\n");
     for (int s = 0; s < report_n_shown(r); s++) {
-        char name[REPORT_MEAN_MAX];
+        char name[RANK_NUMBER];
         int v = report_shown(r, s, name);
 
         fprintf(r->out, "%-*s", NAME_WIDTH, name);
@@ -110,7 +113,7 @@ static void print_differences(const struct job *j)
         fprintf(r->out, " %*c - A  ", CELL_WIDTH - 4, letter(i));
     fprintf(r->out, "\n");
     for (int s = 0; s < report_n_shown(r); s++) {
-        char name[REPORT_MEAN_MAX];
+        char name[RANK_NUMBER];
         int v = report_shown(r, s, name);
 
         fprintf(r->out, "%-*s", NAME_WIDTH, name);
@@ -139,7 +142,7 @@ static void print_all(const struct job *j)
         fprintf(r->out, "\n");
         print_side_by_side(j, true);
     }
-    for (int i = 0; r->n_by && i < j->n; i++) {
+    for (int i = 0; r->n_by_shown && i < j->n; i++) {
         fprintf(r->out, "\n%c", letter(i));
         report_print_groups(r, &j->models[i].outcome);
     }
@@ -169,6 +172,46 @@ static void write_comparison(const struct job *j, struct json_out *json)
     json_close(json, ']');
 }
 
+/* ---- a page ---- */
+
+/* "mf" or "mf, mf and neumf" */
+static void put_title(struct buf *b, const struct job *j)
+{
+    for (int i = 0; i < j->n; i++)
+        buf_printf(b, "%s%s", !i ? "" : i + 1 < j->n ? ", " : " and ", j->models[i].outcome.model);
+}
+
+static bool write_page(const struct job *j, struct err *err)
+{
+    AUTO_FREE struct eval_page_model *shown = xcalloc((size_t)j->n, sizeof *shown);
+    AUTO(ids) users = {0}, titles = {0};
+    AUTO(buf) title = {0};
+    struct examples examples;
+    struct eval_page page = {.data_dir = j->o->data_dir,
+                             .h = &j->h,
+                             .plan = &j->report->plan,
+                             .models = shown,
+                             .n = j->n,
+                             .n_groups = j->report->n_by,
+                             .examples = &examples,
+                             .users = &users,
+                             .titles = &titles};
+
+    if (!ids_open(&users, j->o->data_dir, "user", err) ||
+        !titles_open(&titles, j->o->data_dir, err))
+        return false;
+    for (int i = 0; i < j->n; i++) {
+        const struct measured *m = &j->models[i];
+
+        shown[i] = (struct eval_page_model){m->outcome.model, m->path, &m->outcome.result,
+                                            m->outcome.groups, &m->difference};
+    }
+    put_title(&title, j);
+    page.title = buf_str(&title);
+    examples_find(&j->models[0].ranking, j->models[0].model, &examples);
+    return eval_page_write(j->o->report, &page, err);
+}
+
 /* ---- the command ---- */
 
 static bool tell(const struct job *j, struct err *err)
@@ -176,6 +219,8 @@ static bool tell(const struct job *j, struct err *err)
     AUTO(json_out) json = {.pretty = true};
 
     report_warn(&j->models[0].outcome.result);
+    if (j->o->report && !write_page(j, err))
+        return false;
     json_open(&json, NULL, '{');
     if (j->n > 1)
         write_comparison(j, &json);
@@ -235,6 +280,8 @@ static bool run(const char *const *argv, struct err *err)
 
     OPT_ADD(&opts, "Options", evaluate_opts, &o);
     next = report_parse(&report, &cmd_evaluate, &opts, argv, err);
+    if (next == CMD_GO && o.report)
+        report_widen(&report);
     return next == CMD_GO ? evaluate(&o, &report, err) : next == CMD_DONE;
 }
 

@@ -21,10 +21,23 @@ enum cmd_next report_parse(struct report *r, const struct cmd *c, struct opt_set
     r->plan.include_seen = r->o.include_seen;
     r->plan.threads = r->o.threads;
     r->out = r->o.json && !strcmp(r->o.json, "-") ? NULL : stdout;
-    r->n_by = groups_parse("--by", r->o.by, r->by, err);
+    r->n_by = r->n_by_shown = groups_parse("--by", r->o.by, r->by, err);
     if (r->n_by < 0)
         return CMD_FAILED;
     return rank_plan_parse(&r->plan, r->o.metrics, r->o.k, err) ? CMD_GO : CMD_FAILED;
+}
+
+void report_widen(struct report *r)
+{
+    rank_plan_widen(&r->plan);
+    for (const struct grouping *by = groupings; by->name; by++) {
+        bool asked = false;
+
+        for (int i = 0; i < r->n_by_shown; i++)
+            asked |= r->by[i] == by;
+        if (!asked)
+            r->by[r->n_by++] = by;
+    }
 }
 
 unsigned report_parts(enum dataset_part held_out)
@@ -78,9 +91,9 @@ void report_write_json(const struct report *r, const struct outcome *o, struct j
     json_put_int(out, "users", result->all.n_users);
     rank_write_intervals(&r->plan, &result->all, out);
     json_close(out, '}');
-    if (r->n_by) {
+    if (r->n_by_shown) {
         json_open(out, "groups", '{');
-        for (int i = 0; i < r->n_by; i++)
+        for (int i = 0; i < r->n_by_shown; i++)
             group_means_write_json(&o->groups[i], &r->plan, out);
         json_close(out, '}');
     }
@@ -89,36 +102,17 @@ void report_write_json(const struct report *r, const struct outcome *o, struct j
 
 /* ---- tables ---- */
 
-/* Four digits that count: 0.0318, 1.2345, 12.345, 123.45, 1234.5. */
-static int decimals(double x)
-{
-    int n = 4;
-
-    for (double limit = 10; n > 1 && fabs(x) >= limit; limit *= 10)
-        n--;
-    return n;
-}
-
-const char *report_mean(double mean, char out[static REPORT_MEAN_MAX])
-{
-    if (isnan(mean))
-        snprintf(out, REPORT_MEAN_MAX, "-");
-    else
-        snprintf(out, REPORT_MEAN_MAX, "%.*f", decimals(mean), mean);
-    return out;
-}
-
 void report_print_cell(const struct report *r, double mean, double half, int width)
 {
-    char text[REPORT_MEAN_MAX];
-    int n = (int)strlen(report_mean(mean, text));
+    char text[RANK_NUMBER];
+    int n = (int)strlen(rank_number(mean, text));
 
     if (isnan(half)) {
         fprintf(r->out, "%*s", width, text);
         return;
     }
-    n += 3 + snprintf(NULL, 0, "%.*f", decimals(mean), half);
-    fprintf(r->out, "%*s%s ± %.*f", MAX(width - n, 1), "", text, decimals(mean), half);
+    n += 3 + snprintf(NULL, 0, "%.*f", rank_decimals(mean), half);
+    fprintf(r->out, "%*s%s ± %.*f", MAX(width - n, 1), "", text, rank_decimals(mean), half);
 }
 
 int report_n_shown(const struct report *r)
@@ -126,11 +120,11 @@ int report_n_shown(const struct report *r)
     return r->plan.n_metrics_shown * r->plan.n_k_shown;
 }
 
-int report_shown(const struct report *r, int s, char name[static REPORT_MEAN_MAX])
+int report_shown(const struct report *r, int s, char name[static RANK_NUMBER])
 {
     int m = s / r->plan.n_k_shown, j = s % r->plan.n_k_shown;
 
-    snprintf(name, REPORT_MEAN_MAX, "%s@%d", r->plan.metrics[m]->name, r->plan.k[j]);
+    snprintf(name, RANK_NUMBER, "%s@%d", r->plan.metrics[m]->name, r->plan.k[j]);
     return m * r->plan.n_k + j;
 }
 
@@ -148,7 +142,7 @@ void report_print_head(const struct report *r, const struct rank_result *result)
 
 static void print_groups(const struct report *r, const struct group_means *g)
 {
-    char name[REPORT_MEAN_MAX];
+    char name[RANK_NUMBER];
 
     fprintf(r->out, "\n%s\n%-*s", g->by->title, NAME_WIDTH, "metric");
     for (int i = 0; i < g->groups.n; i++)
@@ -171,7 +165,7 @@ static void print_groups(const struct report *r, const struct group_means *g)
 
 void report_print_groups(const struct report *r, const struct outcome *o)
 {
-    for (int i = 0; i < r->n_by; i++)
+    for (int i = 0; i < r->n_by_shown; i++)
         print_groups(r, &o->groups[i]);
 }
 
@@ -184,7 +178,7 @@ void report_print(const struct report *r, const struct outcome *o)
     fprintf(r->out, "%-*s %*s %*s\n", NAME_WIDTH, "metric", CELL_WIDTH, "known users", CELL_WIDTH,
             "all users");
     for (int s = 0; s < report_n_shown(r); s++) {
-        char name[REPORT_MEAN_MAX];
+        char name[RANK_NUMBER];
         int v = report_shown(r, s, name);
 
         fprintf(r->out, "%-*s", NAME_WIDTH, name);
@@ -199,7 +193,7 @@ void report_print_columns(const struct report *r, int first, bool seconds)
 {
     fprintf(r->out, "%-*s", NAME_WIDTH, "model");
     for (int s = first; s < MIN(first + REPORT_VALUES_A_LINE, report_n_shown(r)); s++) {
-        char name[REPORT_MEAN_MAX];
+        char name[RANK_NUMBER];
 
         report_shown(r, s, name);
         fprintf(r->out, " %*s", CELL_WIDTH, name);
@@ -214,7 +208,7 @@ void report_print_row(const struct report *r, const struct outcome *o, int first
 
     fprintf(r->out, "%-*s", NAME_WIDTH, o->model);
     for (int s = first; s < MIN(first + REPORT_VALUES_A_LINE, report_n_shown(r)); s++) {
-        char name[REPORT_MEAN_MAX];
+        char name[RANK_NUMBER];
         int v = report_shown(r, s, name);
 
         report_print_cell(r, means->value[v], means->half[v], CELL_WIDTH + 1);

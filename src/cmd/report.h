@@ -26,13 +26,16 @@ struct report {
     enum dataset_part held_out;
     struct rank_plan plan;
     const struct grouping *by[GROUPINGS_MAX];
-    int n_by;
-    FILE *out; /* for tables; NULL when stdout gets JSON */
+    int n_by, n_by_shown; /* tables and JSON hold only the first of them */
+    FILE *out;            /* for tables; NULL when stdout gets JSON */
 };
 
 /* cmd_parse, with these options beside those of `opts`. */
 enum cmd_next report_parse(struct report *r, const struct cmd *c, struct opt_set *opts,
                            const char *const *argv, struct err *err);
+
+/* Measure what a page shows besides: more metrics and ks, all groupings. */
+void report_widen(struct report *r);
 
 /* Bits for dataset_open: the held-out part and those before it. */
 unsigned report_parts(enum dataset_part held_out);
@@ -51,10 +54,6 @@ NODISCARD bool report_measure(const struct report *r, const struct model *m,
                               struct err *err);
 void outcome_release(struct outcome *o);
 
-/* "0.0318", fewer decimals from 10 on, or "-" for a mean over nobody. */
-enum { REPORT_MEAN_MAX = 24 };
-const char *report_mean(double mean, char out[static REPORT_MEAN_MAX]);
-
 /* Warn where no user is known from train: the headline is then empty. */
 void report_warn(const struct rank_result *r);
 
@@ -71,7 +70,7 @@ void report_print_groups(const struct report *r, const struct outcome *o);
 /* The values that tables show: metric by metric, k by k. report_shown() names the s-th,
  * "recall@20", and returns its place in rank_means. */
 int report_n_shown(const struct report *r);
-int report_shown(const struct report *r, int s, char name[static REPORT_MEAN_MAX]);
+int report_shown(const struct report *r, int s, char name[static RANK_NUMBER]);
 
 /* A mean and half its interval, "0.1811 ± 0.0021", right-aligned in `width` columns. */
 void report_print_cell(const struct report *r, double mean, double half, int width);

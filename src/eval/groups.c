@@ -88,10 +88,10 @@ static void by_newness(const struct heldout *h, struct groups *out)
 }
 
 const struct grouping groupings[] = {
-    {"activity", "users by train rows", false, by_activity},
-    {"users", "users by whether train knows them", false, by_train},
-    {"popularity", "held-out items by train rows, each group a third of them", true, by_popularity},
-    {"newness", "held-out items by whether train knows them", true, by_newness},
+    {"activity", "Users by train rows", false, by_activity},
+    {"users", "Users by whether train knows them", false, by_train},
+    {"popularity", "Held-out items by train rows, each group a third of them", true, by_popularity},
+    {"newness", "Held-out items by whether train knows them", true, by_newness},
     {0},
 };
 

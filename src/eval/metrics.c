@@ -122,6 +122,11 @@ static const struct metric *find(const char *name, size_t n)
     return NULL;
 }
 
+const struct metric *metric_named(const char *name)
+{
+    return find(name, strlen(name));
+}
+
 static int unknown(const char *option, const char *name, size_t n, struct err *err)
 {
     AUTO_FREE char *word = xstrndup(name, n);

@@ -1,7 +1,8 @@
 /* metrics.h - how good ranked lists are: from the places of their hits, from what is listed, and
  * from how often each item is.
  *
- * To add a metric: a function and a row in metrics.c, with the one function of its kind. */
+ * To add a metric: a function and a row in metrics.c, with the one function of its kind; its name
+ * in METRICS_NAMES. */
 #ifndef KINDRED_METRICS_H
 #define KINDRED_METRICS_H
 
@@ -30,6 +31,9 @@ struct metric {
 
 /* All metrics, NULL name at the end. */
 extern const struct metric metrics[];
+
+/* NULL where there is none of that name. */
+const struct metric *metric_named(const char *name);
 
 #define METRICS_NAMES "recall, ndcg, hit, precision, map, mrr, coverage, gini, popularity, novelty"
 

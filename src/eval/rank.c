@@ -17,6 +17,46 @@ bool rank_plan_parse(struct rank_plan *p, const char *metrics_text, const char *
     return p->n_k >= 0;
 }
 
+int rank_k_shown(const struct rank_plan *p)
+{
+    int most = 0;
+
+    for (int j = 0; j < p->n_k_shown; j++)
+        most = MAX(most, p->k[j]);
+    return most;
+}
+
+static bool has_metric(const struct rank_plan *p, const struct metric *m)
+{
+    for (int i = 0; i < p->n_metrics; i++)
+        if (p->metrics[i] == m)
+            return true;
+    return false;
+}
+
+static void add_k(struct rank_plan *p, int k)
+{
+    for (int j = 0; j < p->n_k; j++)
+        if (p->k[j] == k)
+            return;
+    assert(p->n_k < RANK_KS_MAX);
+    p->k[p->n_k++] = k;
+}
+
+void rank_plan_widen(struct rank_plan *p)
+{
+    int points = RANK_KS_MAX - RANK_KS_ASKED, most = rank_k_shown(p);
+    bool any_hits = false;
+
+    for (int m = 0; m < p->n_metrics; m++)
+        any_hits |= p->metrics[m]->hits != NULL;
+    for (const struct metric *m = metrics; m->name; m++)
+        if (!has_metric(p, m) && (!m->hits || (!any_hits && m == metrics)))
+            p->metrics[p->n_metrics++] = m;
+    for (int i = 0; i < points; i++) /* evenly by their logarithm */
+        add_k(p, (int)lround(pow(most, i / (points - 1.0))));
+}
+
 static int k_max(const struct rank_plan *p)
 {
     int most = 0;
@@ -243,6 +283,19 @@ static int64_t count_relevant(const struct heldout *h, int32_t user, const int8_
     return n;
 }
 
+double ranking_value(const struct ranking *r, int32_t user, const struct metric *metric, int k)
+{
+    const struct ranking_hit *hits = r->hits + r->offsets[user];
+    int32_t ranks[TOPK_MAX];
+    int n = 0;
+
+    while (n < r->n_hits[user] && hits[n].rank < k) {
+        ranks[n] = hits[n].rank;
+        n++;
+    }
+    return metric->hits(ranks, n, count_relevant(r->h, user, NULL, 0), k);
+}
+
 bool ranking_values(const struct ranking *r, int32_t user, const int8_t *group_of, int group,
                     double *values)
 {
@@ -352,7 +405,25 @@ bool rank_evaluate(const struct model *m, const struct dataset *d, enum dataset_
     return true;
 }
 
-/* ---- JSON ---- */
+/* ---- for people and for machines ---- */
+
+int rank_decimals(double x)
+{
+    int n = 4;
+
+    for (double limit = 10; n > 1 && fabs(x) >= limit; limit *= 10)
+        n--;
+    return n;
+}
+
+const char *rank_number(double x, char out[static RANK_NUMBER])
+{
+    if (isnan(x))
+        snprintf(out, RANK_NUMBER, "-");
+    else
+        snprintf(out, RANK_NUMBER, "%.*f", rank_decimals(x), x);
+    return out;
+}
 
 char *rank_value_name(const struct rank_plan *plan, int m, int j)
 {

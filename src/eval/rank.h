@@ -28,6 +28,13 @@ struct rank_plan {
 NODISCARD bool rank_plan_parse(struct rank_plan *p, const char *metrics, const char *k,
                                struct err *err);
 
+/* For a page: recall where no metric of hits is asked for, all metrics of what is listed, and more
+ * ks up to the largest asked for, so that curves can be drawn. Tables and JSON don't show them. */
+void rank_plan_widen(struct rank_plan *p);
+
+/* The largest k that is shown. */
+int rank_k_shown(const struct rank_plan *p);
+
 static inline int rank_n_values(const struct rank_plan *p)
 {
     return p->n_metrics * p->n_k;
@@ -65,6 +72,9 @@ void ranking_release(struct ranking *r);
 bool ranking_values(const struct ranking *r, int32_t user, const int8_t *group_of, int group,
                     double *values);
 
+/* The value of a metric of hits for one user at k, which is within the plan's largest. */
+double ranking_value(const struct ranking *r, int32_t user, const struct metric *metric, int k);
+
 /* ---- means ---- */
 
 /* Over users. NaN: no mean (no user), no interval (fewer than two users, or a metric of all lists
@@ -89,6 +99,11 @@ void ranking_result(const struct ranking *r, struct rank_result *out);
 NODISCARD bool rank_evaluate(const struct model *m, const struct dataset *d,
                              enum dataset_part held_out, const struct rank_plan *plan,
                              struct rank_result *out, struct err *err);
+
+/* "0.0318": four digits that count, one decimal at least; "-" for no number. */
+enum { RANK_NUMBER = 24 };
+const char *rank_number(double x, char out[static RANK_NUMBER]);
+int rank_decimals(double x); /* how many it gives */
 
 /* "recall_at_10", to be freed. */
 char *rank_value_name(const struct rank_plan *plan, int m, int j);
