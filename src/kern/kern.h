@@ -90,6 +90,16 @@ struct kern {
     void (*gemm)(int m, int n, int k, const float *a, int a_row, int a_col, const float *b, int ldb,
                  float *c, int ldc, bool accumulate);
 
+    /* out (n, n) = x x^T, x (n, dim): its lower triangle; what stands above is anything. */
+    void (*row_products)(const float *x, int n, int dim, float *out);
+
+    /* a = l l^T in place: the lower triangle of a (n, n) becomes l; what stands above is lost.
+     * False if a isn't positive definite. What lapack.h has, for small n and without OpenBLAS. */
+    bool (*cholesky)(int n, float *a);
+
+    /* Solve (l l^T) x = b in place; b (n), l from cholesky. */
+    void (*cholesky_solve)(int n, const float *l, float *b);
+
     /* out[k] = x[k], but -INFINITY where since[k] > when; n each. Returns how many aren't
      * -INFINITY. */
     int (*mask_later)(const float *x, const int32_t *since, int n, int32_t when, float *out);

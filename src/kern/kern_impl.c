@@ -285,6 +285,18 @@ static int above(const float *x, int count, int n, const float *limits, int32_t 
     return n_found;
 }
 
+static void scaled(float *y, float a, const float *x, int n)
+{
+    for (int k = 0; k < n; k++)
+        y[k] = a * x[k];
+}
+
+static void add_scaled(float *restrict y, float a, const float *restrict x, int n)
+{
+    for (int k = 0; k < n; k++)
+        y[k] += a * x[k];
+}
+
 /* ---- matrix product ----
  *
  * A tile of c, TILE_ROWS by TILE_COLS, stays in registers over DEPTH steps of k; the columns of b
@@ -403,15 +415,47 @@ static void gemm(int m, int n, int k, const float *a, int a_row, int a_col, cons
         }
 }
 
+/* The transpose of 8 x 8 numbers. */
+INLINE void turn_square(const float *x, int64_t ldx, float *out, int64_t ld_out)
+{
+    group a[8], b[8];
+#define LOW(x, y)  __builtin_shufflevector(x, y, 0, 8, 1, 9, 4, 12, 5, 13)
+#define HIGH(x, y) __builtin_shufflevector(x, y, 2, 10, 3, 11, 6, 14, 7, 15)
+#define EVEN(x, y) __builtin_shufflevector(x, y, 0, 1, 8, 9, 4, 5, 12, 13)
+#define ODD(x, y)  __builtin_shufflevector(x, y, 2, 3, 10, 11, 6, 7, 14, 15)
+    for (int r = 0; r < 8; r++)
+        a[r] = load(x + r * ldx);
+    for (int r = 0; r < 8; r += 2) {
+        b[r] = LOW(a[r], a[r + 1]);
+        b[r + 1] = HIGH(a[r], a[r + 1]);
+    }
+    for (int r = 0; r < 8; r += 4) {
+        a[r] = EVEN(b[r], b[r + 2]);
+        a[r + 1] = ODD(b[r], b[r + 2]);
+        a[r + 2] = EVEN(b[r + 1], b[r + 3]);
+        a[r + 3] = ODD(b[r + 1], b[r + 3]);
+    }
+    for (int r = 0; r < 4; r++) {
+        store(out + r * ld_out, __builtin_shufflevector(a[r], a[r + 4], 0, 1, 2, 3, 8, 9, 10, 11));
+        store(out + (r + 4) * ld_out,
+              __builtin_shufflevector(a[r], a[r + 4], 4, 5, 6, 7, 12, 13, 14, 15));
+    }
+}
+
 /* Numbers l .. l + depth - 1 of each of n <= TILE_COLS queries, one query a column; those that
  * there aren't are 0. */
 static void turn(const float *queries, int n, int dim, int l, int depth, struct panel *p)
 {
+    const float *from = queries + l;
     float *out = (float *)p->b;
+    int whole = n / 8 * 8, deep = depth / 8 * 8;
 
-    for (int r = 0; r < TILE_COLS; r++)
-        for (int k = 0; k < depth; k++)
-            out[k * TILE_COLS + r] = r < n ? queries[(int64_t)r * dim + l + k] : 0;
+    for (int r = 0; r < whole; r += 8)
+        for (int k = 0; k < deep; k += 8)
+            turn_square(from + (int64_t)r * dim + k, dim, out + k * TILE_COLS + r, TILE_COLS);
+    for (int k = 0; k < depth; k++)
+        for (int r = k < deep ? whole : 0; r < TILE_COLS; r++)
+            out[k * TILE_COLS + r] = r < n ? from[(int64_t)r * dim + k] : 0;
 }
 
 /* A product of matrices whose panels are queries: items are read as they lie. */
@@ -432,6 +476,134 @@ static void scores(const float *queries, int n, const float *items, int32_t coun
             else
                 edge_tiles(count, cols, depth, items + l, dim, 1, &p, out + r, n, l > 0);
         }
+    }
+}
+
+/* TILE_COLS columns at a time, from the diagonal down. */
+static void row_products(const float *x, int n, int dim, float *out)
+{
+    struct panel p;
+
+    for (int r = 0; r < n; r += TILE_COLS) {
+        int cols = n - r < TILE_COLS ? n - r : TILE_COLS;
+        const float *from = x + (int64_t)r * dim;
+        float *to = out + (int64_t)r * n + r;
+
+        for (int l = 0; l < dim; l += DEPTH) {
+            int depth = dim - l < DEPTH ? dim - l : DEPTH;
+
+            turn(from, cols, dim, l, depth, &p);
+            if (cols == TILE_COLS)
+                tiles(n - r, depth, from + l, dim, 1, &p, to, n, l > 0);
+            else
+                edge_tiles(n - r, cols, depth, from + l, dim, 1, &p, to, n, l > 0);
+        }
+    }
+}
+
+/* ---- Cholesky ---- */
+
+/* Columns at a time: the block on the diagonal is factored number by number, what lies below it
+ * follows by products of matrices. */
+enum { FACTOR_COLS = 32 };
+
+/* The block (n, n) on the diagonal. */
+static bool factor(int n, float *a, int64_t lda)
+{
+    for (int i = 0; i < n; i++) {
+        float *row = a + i * lda, left;
+
+        for (int j = 0; j < i; j++)
+            row[j] = (row[j] - dot(row, a + j * lda, j)) / a[j * lda + j];
+        left = row[i] - dot(row, row, i);
+        if (!(left > 0) || left > 3.4e38f)
+            return false;
+        row[i] = sqrtf(left);
+    }
+    return true;
+}
+
+/* out (n, FACTOR_COLS) = transpose of the inverse of the lower triangle l (n, n). */
+static void invert_factor(int n, const float *l, int64_t ldl, float *out)
+{
+    float inverse[FACTOR_COLS][FACTOR_COLS] = {0};
+
+    for (int i = 0; i < n; i++) {
+        const float *row = l + i * ldl;
+
+        inverse[i][i] = 1;
+        for (int j = 0; j < i; j++)
+            add_scaled(inverse[i], -row[j], inverse[j], j + 1);
+        scaled(inverse[i], 1 / row[i], inverse[i], i + 1);
+        for (int j = 0; j < n; j++)
+            out[j * FACTOR_COLS + i] = 0;
+    }
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j <= i; j++)
+            out[j * FACTOR_COLS + i] = inverse[i][j];
+}
+
+/* rows (m, n), below the block l, become rows l^-T. */
+static void divide_by_factor(int m, int n, float *rows, const float *l, int64_t lda)
+{
+    enum { ROWS = 48 };
+    float inverse[FACTOR_COLS * FACTOR_COLS], part[ROWS * FACTOR_COLS];
+
+    invert_factor(n, l, lda, inverse);
+    for (int i = 0; i < m; i += ROWS) {
+        int some = m - i < ROWS ? m - i : ROWS;
+
+        gemm(some, n, n, rows + i * lda, (int)lda, 1, inverse, FACTOR_COLS, part, FACTOR_COLS,
+             false);
+        for (int r = 0; r < some; r++)
+            memcpy(rows + (i + r) * lda, part + r * FACTOR_COLS, (size_t)n * sizeof *part);
+    }
+}
+
+/* Take from columns first .. first + cols - 1, from the diagonal down, what the columns before them
+ * account for. */
+static void take_before(int n, float *a, int first, int cols)
+{
+    float turned[DEPTH * FACTOR_COLS];
+    float *rows = a + (int64_t)first * n;
+
+    for (int l = 0; l < first; l += DEPTH) {
+        int depth = first - l < DEPTH ? first - l : DEPTH;
+
+        for (int k = 0; k < depth; k++)
+            for (int c = 0; c < cols; c++)
+                turned[k * FACTOR_COLS + c] = -rows[(int64_t)c * n + l + k];
+        gemm(n - first, cols, depth, rows + l, n, 1, turned, FACTOR_COLS, rows + first, n, true);
+    }
+}
+
+static bool cholesky(int n, float *a)
+{
+    for (int first = 0; first < n; first += FACTOR_COLS) {
+        int cols = n - first < FACTOR_COLS ? n - first : FACTOR_COLS, next = first + cols;
+        float *block = a + (int64_t)first * n + first;
+
+        take_before(n, a, first, cols);
+        if (!factor(cols, block, n))
+            return false;
+        if (next < n)
+            divide_by_factor(n - next, cols, block + (int64_t)cols * n, block, n);
+    }
+    return true;
+}
+
+static void cholesky_solve(int n, const float *l, float *b)
+{
+    for (int i = 0; i < n; i++) {
+        const float *row = l + (int64_t)i * n;
+
+        b[i] = (b[i] - dot(row, b, i)) / row[i];
+    }
+    for (int i = n - 1; i >= 0; i--) {
+        const float *row = l + (int64_t)i * n;
+
+        b[i] /= row[i];
+        add_scaled(b, -b[i], row, i);
     }
 }
 
@@ -534,18 +706,6 @@ static int mask_later(const float *restrict x, const int32_t *restrict since, in
         left += out[k] != -INFINITY;
     }
     return left;
-}
-
-static void scaled(float *y, float a, const float *x, int n)
-{
-    for (int k = 0; k < n; k++)
-        y[k] = a * x[k];
-}
-
-static void add_scaled(float *restrict y, float a, const float *restrict x, int n)
-{
-    for (int k = 0; k < n; k++)
-        y[k] += a * x[k];
 }
 
 /* Four rows at a time, while those that come next are fetched. */
@@ -668,6 +828,9 @@ const struct kern KERN_TABLE = {
     .product = product,
     .add_product = add_product,
     .gemm = gemm,
+    .row_products = row_products,
+    .cholesky = cholesky,
+    .cholesky_solve = cholesky_solve,
     .logistic = logistic,
     .softmax = softmax,
     .mask_later = mask_later,

@@ -1,9 +1,9 @@
 #include "model/model.h"
 
-extern const struct model_ops model_mf, model_neumf, model_popularity, model_random;
+extern const struct model_ops model_mf, model_neumf, model_popularity, model_random, model_svd;
 
-const struct model_ops *const models[] = {&model_mf, &model_neumf, &model_popularity, &model_random,
-                                          NULL};
+const struct model_ops *const models[] = {&model_mf,     &model_neumf, &model_popularity,
+                                          &model_random, &model_svd,   NULL};
 
 const struct model_ops *model_find(const char *name, struct err *err)
 {
