@@ -51,8 +51,8 @@ static void projection(double item_power, double user_power, double *out)
         scale[i] = count[i] > 0 ? pow(count[i], -item_power) : 0;
     for (int32_t u = 0; u < USERS; u++)
         for (int64_t k = x->offsets[u]; k < x->offsets[u + 1]; k++)
-            s[u][x->items[k]] += scale[x->items[k]] *
-                                 pow((double)(x->offsets[u + 1] - x->offsets[u]), -user_power);
+            s[u][x->items[k]] +=
+                scale[x->items[k]] * pow((double)(x->offsets[u + 1] - x->offsets[u]), -user_power);
     for (int i = 0; i < ITEMS; i++)
         for (int j = 0; j < ITEMS; j++) {
             gram[i * ITEMS + j] = 0;

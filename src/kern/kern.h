@@ -81,6 +81,7 @@ struct kern {
 
     /* y *= x; y += a * b, number by number; n floats each, which don't overlap. */
     void (*product)(float *y, const float *x, int n);
+    void (*products)(const float *a, const float *b, int n, float *y); /* y = a * b */
     void (*add_product)(float *y, const float *a, const float *b, int n);
 
     /* c[i * ldc + j] = sum over l of a[i * a_row + l * a_col] * b[l * ldb + j]; with `accumulate`
@@ -112,6 +113,9 @@ struct kern {
      * of that sum; where all x are -INFINITY it is -INFINITY, and out is 0. x, out (n), scale > 0.
      */
     float (*softmax)(const float *x, int n, float scale, float weight, float *out);
+
+    /* out[k] = 1 / sqrt(scale x[k] + add), n each. */
+    void (*inverse_roots)(const float *x, int n, float scale, float add, float *out);
 
     /* y += a * x, n floats each, which don't overlap. */
     void (*add_scaled)(float *y, float a, const float *x, int n);

@@ -269,6 +269,19 @@ static void add_product(float *restrict y, const float *restrict a, const float 
         y[k] += a[k] * b[k];
 }
 
+static void inverse_roots(const float *restrict x, int n, float scale, float add,
+                          float *restrict out)
+{
+    for (int k = 0; k < n; k++)
+        out[k] = 1 / sqrtf(scale * x[k] + add);
+}
+
+static void products(const float *restrict a, const float *restrict b, int n, float *restrict out)
+{
+    for (int k = 0; k < n; k++)
+        out[k] = a[k] * b[k];
+}
+
 static int above(const float *x, int count, int n, const float *limits, int32_t *found)
 {
     int n_found = 0;
@@ -363,20 +376,28 @@ static inline __attribute__((always_inline)) void tile(int m, int k, const float
     }
 }
 
-/* All TILE_COLS columns of c; the last rows in tiles of 4, 2 and 1. */
+/* All TILE_COLS columns of c; the last rows in one tile of as many. */
 static void tiles(int m, int k, const float *a, int64_t a_row, int64_t a_col, const struct panel *p,
                   float *c, int64_t ldc, bool accumulate)
 {
     int i = 0;
 
+#define TILE(rows) tile(rows, k, a + i * a_row, a_row, a_col, p, c + i * ldc, ldc, accumulate)
     for (; m - i >= TILE_ROWS; i += TILE_ROWS)
-        tile(TILE_ROWS, k, a + i * a_row, a_row, a_col, p, c + i * ldc, ldc, accumulate);
-    for (; m - i >= 4; i += 4)
-        tile(4, k, a + i * a_row, a_row, a_col, p, c + i * ldc, ldc, accumulate);
-    for (; m - i >= 2; i += 2)
-        tile(2, k, a + i * a_row, a_row, a_col, p, c + i * ldc, ldc, accumulate);
-    if (i < m)
-        tile(1, k, a + i * a_row, a_row, a_col, p, c + i * ldc, ldc, accumulate);
+        TILE(TILE_ROWS);
+    for (; m - i >= 6; i += 6)
+        TILE(6);
+    if (m - i == 5)
+        TILE(5);
+    else if (m - i == 4)
+        TILE(4);
+    else if (m - i == 3)
+        TILE(3);
+    else if (m - i == 2)
+        TILE(2);
+    else if (m - i == 1)
+        TILE(1);
+#undef TILE
 }
 
 /* The last n < TILE_COLS columns, by way of whole tiles beside c. */
@@ -828,6 +849,8 @@ const struct kern KERN_TABLE = {
     .product = product,
     .add_product = add_product,
     .gemm = gemm,
+    .inverse_roots = inverse_roots,
+    .products = products,
     .row_products = row_products,
     .cholesky = cholesky,
     .cholesky_solve = cholesky_solve,

@@ -5,8 +5,8 @@
  * Items may be scaled by a power of their number of rows before: Nikolakopoulos et al., "EigenRec:
  * Generalizing PureSVD for Effective and Efficient Top-N Recommendations", KAIS 2019.
  *
- * With S = D_u R D_i = U E V^T the score is r D_i V V^T D_i^-1 for a row r: any row, so that whoever
- * has a history is served by it, known from training or not. */
+ * With S = D_u R D_i = U E V^T the score is r D_i V V^T D_i^-1 for a row r: any row, so that
+ * whoever has a history is served by it, known from training or not. */
 #include "model/lowrank.h"
 #include "model/model.h"
 
@@ -15,10 +15,10 @@
 #include <math.h>
 
 #define SVD_OPTIONS(X, S)                                                                          \
-    X(S, int, dim, 128, 1, 4096, "N", "singular vectors, of the largest values")                    \
-    X(S, double, item_power, 0.4, 0, 1, "P",                                                        \
+    X(S, int, dim, 128, 1, 4096, "N", "singular vectors, of the largest values")                   \
+    X(S, double, item_power, 0.4, 0, 1, "P",                                                       \
       "items count in proportion to (train rows)^-P; 0 is PureSVD as published")                   \
-    X(S, double, user_power, 0.4, 0, 1, "P", "users' rows count in proportion to (train rows)^-P")  \
+    X(S, double, user_power, 0.4, 0, 1, "P", "users' rows count in proportion to (train rows)^-P") \
     X(S, int, iterations, 3, 1, 100, "N", "of the subspace; the more, the more exact")
 
 OPT_DEFINE(svd_opts, SVD_OPTIONS);
@@ -41,8 +41,8 @@ static const struct svd_opts *svd_opts_of(const struct model *m)
 
 static int svd_tensors(struct model *m, struct tensor out[MODEL_TENSORS_MAX])
 {
-    out[0] = (struct tensor){"item_embedding.weight", m->n_items, svd_opts_of(m)->dim,
-                             svd_of(m)->items};
+    out[0] =
+        (struct tensor){"item_embedding.weight", m->n_items, svd_opts_of(m)->dim, svd_of(m)->items};
     out[1] = (struct tensor){"item_weight", m->n_items, 1, svd_of(m)->weight};
     return 2;
 }
