@@ -733,6 +733,7 @@ static int mask_later(const float *restrict x, const int32_t *restrict since, in
 static void sum_rows(const float *restrict rows, const int32_t *restrict ids, int64_t n,
                      const float *restrict weights, int dim, float *restrict out)
 {
+    enum { FETCHED = 1024 }; /* longer ones the processor sees coming */
     int64_t at = 0;
 
     memset(out, 0, (size_t)dim * sizeof *out);
@@ -743,7 +744,7 @@ static void sum_rows(const float *restrict rows, const int32_t *restrict ids, in
         for (int r = 0; r < 4; r++) {
             x[r] = rows + (int64_t)ids[at + r] * dim;
             w[r] = weights ? weights[ids[at + r]] : 1;
-            if (at + r + 4 < n)
+            if (dim <= FETCHED && at + r + 4 < n)
                 prefetch_row(rows + (int64_t)ids[at + r + 4] * dim, dim);
         }
         for (int k = 0; k < dim; k++)

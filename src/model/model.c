@@ -1,10 +1,11 @@
 #include "model/model.h"
 
-extern const struct model_ops model_ials, model_mf, model_neumf, model_popularity, model_random,
-    model_svd;
+extern const struct model_ops model_ease, model_ials, model_mf, model_neumf, model_popularity,
+    model_random, model_svd;
 
 const struct model_ops *const models[] = {
-    &model_ials, &model_mf, &model_neumf, &model_popularity, &model_random, &model_svd, NULL};
+    &model_ease,       &model_ials,   &model_mf,  &model_neumf,
+    &model_popularity, &model_random, &model_svd, NULL};
 
 const struct model_ops *model_find(const char *name, struct err *err)
 {
