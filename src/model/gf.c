@@ -1,13 +1,13 @@
 /* gf.c - graph filtering: gram's filter over items that share users, and a low-pass filter that
- * keeps what the matrix is made of in the large. With R~ = D_u^-1/2 R D_i^-1/2 and V (n_items, dim)
- * its first right singular vectors,
+ * keeps what the matrix is made of in the large. With V (n_items, dim) the first right singular
+ * vectors of D_u^-L R D_i^-L,
  *
- *     score = h (P / rho + alpha D_i^-1/2 V V' D_i^1/2)     h (n_items): 1 where the history is
+ *     score = h (P / rho + alpha D_i^-L V V' D_i^L)     h (n_items): 1 where the history is
  *
- * P is gram's matrix (gram.h), rho its Rayleigh quotient at d(i)^1/2, which is 1 for the P of
- * R~' R~: so alpha means the same by any powers. Source: Shen et al., "How Powerful is Graph
- * Convolution for Recommendation?", CIKM 2021 (GF-CF: U = 1, A = B = 1/2, S = 1, no cut at
- * `neighbors`). */
+ * P is gram's matrix (gram.c), cut at `neighbors`; rho its Rayleigh quotient at d(i)^1/2, which is
+ * 1 for a whole P of U = 1, A = B = 1/2: so alpha means the same by any powers. Source: Shen et
+ * al., "How Powerful is Graph Convolution for Recommendation?", CIKM 2021 (GF-CF: those powers, L =
+ * 1/2, no cut). */
 #include "model/gram.h"
 #include "model/lowrank.h"
 
@@ -18,7 +18,10 @@
 #define GF_OPTIONS(X, S)                                                                           \
     GRAM_OPTIONS(X, S)                                                                             \
     X(S, int, dim, 256, 1, 4096, "K", "how many singular vectors the low-pass filter keeps")       \
-    X(S, double, alpha, 0.3, 0, 1e6, "W", "weight of the low-pass filter beside the other one's 1")
+    X(S, double, alpha, 0.3, 0, 1e6, "W",                                                          \
+      "weight of the low-pass filter beside the other one's 1")                                    \
+    X(S, double, low_pass_power, 0.4, 0, 2, "L",                                                   \
+      "the singular vectors are those of rows over (degrees of user and item)^L")
 
 OPT_DEFINE(gf_opts, GF_OPTIONS);
 
@@ -26,8 +29,8 @@ enum { ITERATIONS = 3 };
 
 struct gf {
     struct itembased base;
-    float *items;  /* (n_items, dim) D_i^1/2 V */
-    float *scale; /* (n_items) d(i)^-1 alpha: what makes D_i^-1/2 V of it */
+    float *items; /* (n_items, dim) D_i^L V */
+    float *scale; /* (n_items) alpha d(i)^-2L: makes alpha D_i^-L V of it */
 };
 
 static const struct gf_opts *opts_of(const struct model *m)
@@ -79,26 +82,25 @@ static void divide_by_quotient(const struct pattern *by_item, struct neighbors *
 static bool find_factors(struct model *m, const struct sparse *s, struct err *err)
 {
     struct gf *gf = gf_of(m);
-    int dim = opts_of(m)->dim;
-    AUTO_FREE float *values = xcalloc((size_t)dim, sizeof *values);
+    const struct gf_opts *o = opts_of(m);
+    AUTO_FREE float *values = xcalloc((size_t)o->dim, sizeof *values);
     AUTO_FREE float *user = xmalloc((size_t)MAX(m->n_users, 1), sizeof *user);
     AUTO_FREE float *item = xmalloc((size_t)MAX(m->n_items, 1), sizeof *item);
     struct interactions once = {s->by_user.begin, s->by_user.ids, NULL,
                                 s->by_user.begin[m->n_users]};
-    struct lowrank_plan plan = {dim, ITERATIONS, user, item, m->seed};
+    struct lowrank_plan plan = {o->dim, ITERATIONS, user, item, m->seed};
 
-    gf->items = xaligned((size_t)m->n_items * (size_t)dim, sizeof(float));
+    gf->items = xaligned((size_t)m->n_items * (size_t)o->dim, sizeof(float));
     gf->scale = xaligned((size_t)m->n_items, sizeof(float));
-    pattern_powers(&s->by_user, -0.5, user);
-    pattern_powers(&s->by_item, -0.5, item);
+    pattern_powers(&s->by_user, -o->low_pass_power, user);
+    pattern_powers(&s->by_item, -o->low_pass_power, item);
     if (!lowrank_items(&once, m->n_users, m->n_items, &plan, values, gf->items, err))
         return false;
     for (int32_t i = 0; i < m->n_items; i++) {
-        float degree = (float)pattern_degree(&s->by_item, i);
-        float *row = gf->items + (int64_t)i * dim;
+        float *row = gf->items + (int64_t)i * o->dim;
 
-        kern_best()->scaled(row, sqrtf(degree), row, dim);
-        gf->scale[i] = degree > 0 ? (float)opts_of(m)->alpha / degree : 0;
+        kern_best()->scaled(row, item[i] > 0 ? 1 / item[i] : 0, row, o->dim);
+        gf->scale[i] = (float)o->alpha * item[i] * item[i];
     }
     return true;
 }
