@@ -9,21 +9,11 @@
  * power for each degree); Park et al., "Turbo-CF: Matrix Decomposition-Free Graph Filtering for
  * Fast Recommendation", SIGIR 2024 (S, element by element). U = 1, A = B = 1/2, S = 1 is the linear
  * part of GF-CF: Shen et al., CIKM 2021. */
-#include "model/itembased.h"
+#include "model/gram.h"
 
 #include <math.h>
 
-#define GRAM_OPTIONS(X, S)                                                                         \
-    X(S, double, user_power, 0.75, 0, 2, "U",                                                      \
-      "what a user with many items says of two of them counts degree^-U")                          \
-    X(S, double, source_power, 0.6, 0, 2, "A",                                                     \
-      "what an item of the history says counts (its users)^-A")                                    \
-    X(S, double, item_power, 0.4, 0, 2, "B",                                                       \
-      "an item's scores count (its users)^-B: lower ranks what many took higher")                  \
-    X(S, double, power, 1, 0.01, 10, "S", "of each number of the matrix, in the end")              \
-    X(S, int, neighbors, 200, 1, 100000, "N", "how many items count for an item")
-
-OPT_DEFINE(gram_opts, GRAM_OPTIONS);
+OPT_TABLE(gram_opts, GRAM_OPTIONS);
 
 static const struct gram_opts *opts_of(const struct model *m)
 {
@@ -50,20 +40,30 @@ static int gram_tensors(struct model *m, struct tensor out[MODEL_TENSORS_MAX])
     return itembased_tensors(m, opts_of(m)->neighbors, out);
 }
 
-static bool gram_fit(struct model *m, const struct interactions *train, struct err *err)
+bool gram_neighbors(const struct model *m, const struct sparse *s, const struct gram_opts *o,
+                    struct neighbors *out, struct err *err)
 {
-    const struct gram_opts *o = opts_of(m);
     AUTO_FREE float *user = xmalloc((size_t)MAX(m->n_users, 1), sizeof *user);
     AUTO_FREE float *source = xmalloc((size_t)MAX(m->n_items, 1), sizeof *source);
     AUTO_FREE float *item = xmalloc((size_t)MAX(m->n_items, 1), sizeof *item);
     struct filter f = {source, item, (float)o->power};
+
+    pattern_powers(&s->by_user, -o->user_power, user);
+    pattern_powers(&s->by_item, -o->source_power, source);
+    pattern_powers(&s->by_item, -o->item_power, item);
+    return sparse_neighbors(s, user, o->neighbors, weigh, &f, out, err);
+}
+
+static bool gram_fit(struct model *m, const struct interactions *train, struct err *err)
+{
+    struct itembased *b = itembased_of(m);
     AUTO(sparse) s = {0};
 
     sparse_init(&s, train, m->n_users, m->n_items);
-    pattern_powers(&s.by_user, -o->user_power, user);
-    pattern_powers(&s.by_item, -o->source_power, source);
-    pattern_powers(&s.by_item, -o->item_power, item);
-    return itembased_fit(m, &s, user, o->neighbors, weigh, &f, err);
+    if (!gram_neighbors(m, &s, opts_of(m), &b->near, err))
+        return false;
+    votes_init(&b->votes, &b->near);
+    return true;
 }
 
 const struct model_ops model_gram = {

@@ -60,9 +60,9 @@ static int ials_tensors(struct model *m, struct tensor out[MODEL_TENSORS_MAX])
 {
     int dim = ials_opts_of(m)->dim;
 
-    out[0] = (struct tensor){"user_embedding.weight", m->n_users, dim, ials_of(m)->users};
-    out[1] = (struct tensor){"item_embedding.weight", m->n_items, dim, ials_of(m)->items};
-    out[2] = (struct tensor){"item_gram", 1, dim, ials_of(m)->gram};
+    out[0] = tensor_floats("user_embedding.weight", m->n_users, dim, ials_of(m)->users);
+    out[1] = tensor_floats("item_embedding.weight", m->n_items, dim, ials_of(m)->items);
+    out[2] = tensor_floats("item_gram", 1, dim, ials_of(m)->gram);
     return 3;
 }
 

@@ -17,17 +17,6 @@ void itembased_adopt(struct model *m, const struct tensor *t)
     votes_init(&b->votes, &b->near);
 }
 
-bool itembased_fit(struct model *m, const struct sparse *s, const float *user_weight, int32_t width,
-                   weigh_fn *weigh, const void *of, struct err *err)
-{
-    struct itembased *b = itembased_of(m);
-
-    if (!sparse_neighbors(s, user_weight, width, weigh, of, &b->near, err))
-        return false;
-    votes_init(&b->votes, &b->near);
-    return true;
-}
-
 /* Whether any item of the history speaks for another. */
 bool itembased_serves(const struct model *m, const struct query *q)
 {

@@ -30,8 +30,4 @@ void itembased_score(const struct model *m, const struct query *q, int n_queries
 void itembased_forget(struct model *m);
 void itembased_release(struct model *m);
 
-/* Find the neighbours, as sparse_neighbors does, and who speaks for whom. */
-NODISCARD bool itembased_fit(struct model *m, const struct sparse *s, const float *user_weight,
-                             int32_t width, weigh_fn *weigh, const void *of, struct err *err);
-
 #endif

@@ -43,11 +43,15 @@ static int itemknn_tensors(struct model *m, struct tensor out[MODEL_TENSORS_MAX]
 
 static bool itemknn_fit(struct model *m, const struct interactions *train, struct err *err)
 {
+    struct itembased *b = itembased_of(m);
     AUTO(sparse) s = {0};
     struct cosine c = {&s.by_item, opts_of(m)->shrink};
 
     sparse_init(&s, train, m->n_users, m->n_items);
-    return itembased_fit(m, &s, NULL, opts_of(m)->neighbors, by_cosine, &c, err);
+    if (!sparse_neighbors(&s, NULL, opts_of(m)->neighbors, by_cosine, &c, &b->near, err))
+        return false;
+    votes_init(&b->votes, &b->near);
+    return true;
 }
 
 const struct model_ops model_itemknn = {

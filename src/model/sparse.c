@@ -303,18 +303,27 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+int32_t history_once(const struct query *q, int32_t **once)
+{
+    int32_t n = 0;
+
+    *once = xmalloc((size_t)MAX(q->n_history, 1), sizeof **once);
+    if (q->n_history)
+        memcpy(*once, q->history, (size_t)q->n_history * sizeof **once);
+    qsort(*once, (size_t)q->n_history, sizeof **once, ascending);
+    for (int32_t h = 0; h < q->n_history; h++)
+        if (n == 0 || (*once)[n - 1] != (*once)[h])
+            (*once)[n++] = (*once)[h];
+    return n;
+}
+
 void votes_count(const struct votes *v, const struct query *q, int32_t n_items, float *out)
 {
-    AUTO_FREE int32_t *taken = xmalloc((size_t)MAX(q->n_history, 1), sizeof *taken);
+    AUTO_FREE int32_t *once = NULL;
+    int32_t n = history_once(q, &once);
 
     memset(out, 0, (size_t)n_items * sizeof *out);
-    if (q->n_history)
-        memcpy(taken, q->history, (size_t)q->n_history * sizeof *taken);
-    qsort(taken, (size_t)q->n_history, sizeof *taken, ascending);
-    for (int32_t h = 0; h < q->n_history; h++) {
-        for (int64_t k = v->begin[taken[h]]; k < v->begin[taken[h] + 1]; k++)
+    for (int32_t h = 0; h < n; h++)
+        for (int64_t k = v->begin[once[h]]; k < v->begin[once[h] + 1]; k++)
             out[v->ids[k]] += v->weights[k];
-        while (h + 1 < q->n_history && taken[h + 1] == taken[h])
-            h++;
-    }
 }

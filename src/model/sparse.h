@@ -60,6 +60,9 @@ struct votes {
 void votes_init(struct votes *v, const struct neighbors *n);
 void votes_release(struct votes *v);
 
+/* The items of the history, each once, ascending, into *once, to be freed. Returns how many. */
+int32_t history_once(const struct query *q, int32_t **once);
+
 /* out (n_items): the sum of what the items of the history give, each once. Allocates. */
 void votes_count(const struct votes *v, const struct query *q, int32_t n_items, float *out);
 

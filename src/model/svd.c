@@ -42,8 +42,8 @@ static const struct svd_opts *svd_opts_of(const struct model *m)
 static int svd_tensors(struct model *m, struct tensor out[MODEL_TENSORS_MAX])
 {
     out[0] =
-        (struct tensor){"item_embedding.weight", m->n_items, svd_opts_of(m)->dim, svd_of(m)->items};
-    out[1] = (struct tensor){"item_weight", m->n_items, 1, svd_of(m)->weight};
+        tensor_floats("item_embedding.weight", m->n_items, svd_opts_of(m)->dim, svd_of(m)->items);
+    out[1] = tensor_floats("item_weight", m->n_items, 1, svd_of(m)->weight);
     return 2;
 }
 

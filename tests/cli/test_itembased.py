@@ -69,13 +69,13 @@ def test_gram_is_the_normalised_product(train, taken):
     assert np.allclose(dense(tensors, n_items), want, rtol=1e-4)
 
 
-@pytest.mark.parametrize("model", ["itemknn", "gram"])
+@pytest.mark.parametrize("model", ["itemknn", "gram", "gf"])
 def test_the_file_is_the_same_on_any_number_of_threads(train, model):
     one, *others = (train(model, "--threads", n).read_bytes() for n in (1, 2, 4))
     assert all(other == one for other in others)
 
 
-@pytest.mark.parametrize("model", ["itemknn", "gram"])
+@pytest.mark.parametrize("model", ["itemknn", "gram", "gf"])
 def test_what_is_known_of_others_beats_popularity(kindred, dataset, tmp_path, model):
     kindred.ok("baselines", "--data-dir", dataset, "--models", f"{model},popularity", "--json", tmp_path / "r.json")
     recall = {entry["model"]: entry["recall_at_20"] for entry in json.loads((tmp_path / "r.json").read_text())["results"]}
