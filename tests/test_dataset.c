@@ -167,6 +167,21 @@ static void a_folder_without_a_dataset_says_what_to_do(void **)
     assert_contains(err.msg, "preprocess");
 }
 
+static void a_transpose_holds_the_same_rows_by_item(void **)
+{
+    int64_t offsets[] = {0, 3, 3, 5};
+    int32_t items[] = {4, 0, 4, 2, 4};
+    const struct interactions x = {offsets, items, NULL, 5};
+    const int64_t want_offsets[] = {0, 1, 1, 2, 2, 5};
+    const int32_t want_users[] = {0, 2, 0, 0, 2};
+    AUTO(interactions) t = {0};
+
+    interactions_transpose(&t, &x, 3, 5);
+    assert_int_equal(t.n, 5);
+    assert_memory_equal(t.offsets, want_offsets, sizeof want_offsets);
+    assert_memory_equal(t.items, want_users, sizeof want_users);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -177,6 +192,7 @@ int main(void)
         TEST(a_part_that_isnt_asked_for_isnt_read),
         TEST(another_file_of_that_name_is_refused),
         TEST(a_folder_without_a_dataset_says_what_to_do),
+        cmocka_unit_test(a_transpose_holds_the_same_rows_by_item),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

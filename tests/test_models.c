@@ -208,6 +208,37 @@ static void popularity_counts_train_rows(void **)
     model_free(m);
 }
 
+/* The made rows are all of time 0: here each is a day older than the one after it. */
+static void with_a_half_life_old_rows_count_for_less(void **)
+{
+    struct interactions train = data.part[DATASET_TRAIN];
+    AUTO_FREE int64_t *times = xcalloc((size_t)train.n, sizeof *times);
+    struct model *m = made_model("popularity", &data, 1);
+    struct query q = {.user = -1};
+    double want[ITEMS] = {0};
+    float got[ITEMS];
+    struct err err = {0};
+
+    train.times = times;
+    for (int64_t k = 0; k < train.n; k++) {
+        times[k] = k * 24 * 3600 * 1000;
+        want[train.items[k]] += pow(0.5, (double)(train.n - 1 - k) / 100);
+    }
+    assert_false(m->ops->dated(m->options));
+    made_set(m, "half_life_days", 100);
+    assert_true(m->ops->dated(m->options));
+    assert_true(m->ops->fit(m, &train, &err));
+    model_scores(m, &q, 1, got);
+    for (int i = 0; i < ITEMS; i++)
+        assert_float_equal(got[i], want[i], 1e-5);
+    m->ops->release(m);
+    train.times = NULL;
+    assert_false(m->ops->fit(m, &train, &err));
+    assert_int_equal(err.kind, ERR_DATA);
+    assert_non_null(strstr(err.msg, "no times"));
+    model_free(m);
+}
+
 static void random_differs_by_user_item_and_seed(void **)
 {
     struct model *a = made_model("random", &data, 1), *b = made_model("random", &data, 2);
@@ -233,6 +264,7 @@ int main(void)
         cmocka_unit_test(what_is_saved_and_loaded_scores_the_same),
         cmocka_unit_test(scores_do_not_depend_on_how_they_are_asked_for),
         cmocka_unit_test(popularity_counts_train_rows),
+        cmocka_unit_test(with_a_half_life_old_rows_count_for_less),
         cmocka_unit_test(random_differs_by_user_item_and_seed),
     };
 

@@ -43,7 +43,7 @@ static const struct {
 
 static void make(struct optim_table *t, const char *name, float *rows, int dim)
 {
-    const struct tensor of = {"x.weight", ROWS, dim, rows};
+    const struct tensor of = tensor_floats("x.weight", ROWS, dim, rows);
 
     optim_init(t, optimizer_find(name), &of);
     optim_alloc(t);

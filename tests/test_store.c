@@ -256,6 +256,35 @@ static void numbers_that_are_not_finite_are_refused(void **)
     }
 }
 
+static void ids_keep_their_type_and_their_range(void **)
+{
+    static const int32_t bad[] = {12, -2, INT32_MAX, INT32_MIN};
+    struct err err = {0};
+    struct model *m = made_model("itemknn", &data, 1);
+    AUTO(buf) good = {0};
+    char *at;
+
+    made_set(m, "neighbors", 3);
+    assert_true(m->ops->fit(m, &data.part[DATASET_TRAIN], &err));
+    assert_true(store_save(m, path, &err));
+    model_free(m);
+    assert_true(file_read(path, 1 << 20, &good, &err));
+    m = store_load(path, &err);
+    assert_non_null(m);
+    model_free(m);
+    for (int i = 0; i < ARRAY_LEN(bad); i++) {
+        AUTO(buf) b = {0};
+
+        buf_put(&b, good.data, good.len);
+        memcpy(b.data + b.len - 2 * 12 * 3 * sizeof(float), &bad[i], sizeof bad[i]);
+        refused(b.data, b.len, "'neighbor.index' holds the id", "an id that isn't");
+    }
+    at = memmem(good.data, good.len, "I32", 3);
+    assert_non_null(at);
+    memcpy(at, "F32", 3);
+    refused(good.data, good.len, "'neighbor.index' is F32, not I32", "floats for ids");
+}
+
 /* Any byte of the header or of its length changed: refused or taken, but never a crash. */
 static void a_changed_byte_never_crashes(void **)
 {
@@ -313,6 +342,7 @@ int main(void)
         cmocka_unit_test(a_checkpoint_brings_back_what_the_optimiser_carries),
         cmocka_unit_test(a_header_length_beyond_the_file_is_refused),
         cmocka_unit_test(numbers_that_are_not_finite_are_refused),
+        cmocka_unit_test(ids_keep_their_type_and_their_range),
         cmocka_unit_test(a_changed_byte_never_crashes),
         cmocka_unit_test(a_file_that_is_not_there_is_an_io_error),
         cmocka_unit_test(another_dataset_is_refused),

@@ -1,6 +1,7 @@
 #include "cmd/cmd.h"
 
 #include "cmd/report.h"
+#include "base/log.h"
 #include "model/store.h"
 
 #include <omp.h>
@@ -8,7 +9,7 @@
 #define BASELINES_OPTIONS(X, S)                                                                    \
     X(S, opt_text, data_dir, "data/processed", 0, 0, "DIR", "what preprocess wrote")               \
     X(S, opt_text, models, "all", 0, 0, "NAME,...",                                                \
-      "which; all is every model that needs no epochs")                                            \
+      "which; all is every model that needs no epochs and can be made of the data")                \
     X(S, opt_text, model_path, NULL, 0, 0, "FILE", "a trained model to stand beside them")         \
     X(S, int64_t, seed, 1, 0, 1e15, "N", "of what is random")
 
@@ -84,11 +85,22 @@ static bool add_row(struct table *t, const struct model *m, struct err *err)
     return true;
 }
 
+/* Of all models, one that can't be made of this data, or on this machine, is left out. */
+static bool pass_over(const struct table *t, const struct model_ops *ops, struct err *err)
+{
+    if (strcmp(t->o->models, "all") || (err->kind != ERR_DATA && err->kind != ERR_IO))
+        return false;
+    log_warn("baselines.left_out", "model=%s error=\"%s\"", ops->name, err->msg);
+    *err = (struct err){0};
+    return true;
+}
+
 static bool add_fitted(struct table *t, const struct model_ops *ops, struct err *err)
 {
     struct model *m = model_new(ops, t->d->n_users, t->d->n_items, t->d->digest, ops->defaults,
                                 (uint64_t)t->o->seed);
-    bool ok = ops->fit(m, &t->d->part[DATASET_TRAIN], err) && add_row(t, m, err);
+    bool ok =
+        ops->fit(m, &t->d->part[DATASET_TRAIN], err) ? add_row(t, m, err) : pass_over(t, ops, err);
 
     model_free(m);
     return ok;

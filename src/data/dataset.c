@@ -98,6 +98,23 @@ void interactions_join(struct interactions *out, const struct interactions *a,
     }
 }
 
+void interactions_transpose(struct interactions *out, const struct interactions *x, int32_t n_users,
+                            int32_t n_items)
+{
+    *out = (struct interactions){
+        .offsets = xcalloc((size_t)n_items + 2, sizeof *out->offsets),
+        .items = xaligned((size_t)x->n, sizeof *out->items),
+        .n = x->n,
+    };
+    for (int64_t k = 0; k < x->n; k++) /* counted two places on, where rows begin one place on */
+        out->offsets[x->items[k] + 2]++;
+    for (int32_t i = 0; i < n_items; i++)
+        out->offsets[i + 2] += out->offsets[i + 1];
+    for (int32_t u = 0; u < n_users; u++)
+        for (int64_t k = x->offsets[u]; k < x->offsets[u + 1]; k++)
+            out->items[out->offsets[x->items[k] + 1]++] = u;
+}
+
 static bool check_row(const struct dataset *d, int32_t user, int32_t item, const char *path,
                       struct err *err)
 {

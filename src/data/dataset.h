@@ -48,6 +48,10 @@ static inline const int32_t *interactions_row(const struct interactions *x, int3
 /* Both of each user's rows, those of `a` first; without times. */
 void interactions_join(struct interactions *out, const struct interactions *a,
                        const struct interactions *b, int32_t n_users);
+/* The same rows by item: row i holds the users that took item i, rising, in `items`; without
+ * times. */
+void interactions_transpose(struct interactions *out, const struct interactions *x, int32_t n_users,
+                            int32_t n_items);
 void interactions_release(struct interactions *x);
 
 /* The names behind the indices, in bytewise order: index i is the i-th name. */

@@ -81,6 +81,7 @@ struct kern {
 
     /* y *= x; y += a * b, number by number; n floats each, which don't overlap. */
     void (*product)(float *y, const float *x, int n);
+    void (*products)(const float *a, const float *b, int n, float *y); /* y = a * b */
     void (*add_product)(float *y, const float *a, const float *b, int n);
 
     /* c[i * ldc + j] = sum over l of a[i * a_row + l * a_col] * b[l * ldb + j]; with `accumulate`
@@ -89,6 +90,16 @@ struct kern {
      * KiB of stack. */
     void (*gemm)(int m, int n, int k, const float *a, int a_row, int a_col, const float *b, int ldb,
                  float *c, int ldc, bool accumulate);
+
+    /* out (n, n) = x x^T, x (n, dim): its lower triangle; what stands above is anything. */
+    void (*row_products)(const float *x, int n, int dim, float *out);
+
+    /* a = l l^T in place: the lower triangle of a (n, n) becomes l; what stands above is lost.
+     * False if a isn't positive definite. What lapack.h has, for small n and without OpenBLAS. */
+    bool (*cholesky)(int n, float *a);
+
+    /* Solve (l l^T) x = b in place; b (n), l from cholesky. */
+    void (*cholesky_solve)(int n, const float *l, float *b);
 
     /* out[k] = x[k], but -INFINITY where since[k] > when; n each. Returns how many aren't
      * -INFINITY. */
@@ -103,11 +114,19 @@ struct kern {
      */
     float (*softmax)(const float *x, int n, float scale, float weight, float *out);
 
+    /* out[k] = 1 / sqrt(scale x[k] + add), n each. */
+    void (*inverse_roots)(const float *x, int n, float scale, float add, float *out);
+
     /* y += a * x, n floats each, which don't overlap. */
     void (*add_scaled)(float *y, float a, const float *x, int n);
 
     /* y = a * x, n floats each; y may be x. */
     void (*scaled)(float *y, float a, const float *x, int n);
+
+    /* out (dim) = the sum over k < n of weights[ids[k]] times row ids[k] of rows (*, dim); weights
+     * NULL: 1 throughout. The same bits each time for the same ids in the same order. */
+    void (*sum_rows)(const float *rows, const int32_t *ids, int64_t n, const float *weights,
+                     int dim, float *out);
 
     /* row, dir (n), which don't overlap. state: what the optimiser carries for this row;
      * model/optim.h says what, and gives the sources.

@@ -14,8 +14,8 @@
 NODISCARD bool lapack_load(struct err *err);
 
 /* Eigenvectors of the symmetric a (n, n), of which the lower triangle is read, in place: afterwards
- * row r of a is the unit vector that belongs to values[r]; values (n) ascending. False if it doesn't
- * converge: a isn't finite. Allocates 2 n^2 doubles. */
+ * row r of a is the unit vector that belongs to values[r]; values (n) ascending. False if it
+ * doesn't converge: a isn't finite. Allocates 2 n^2 doubles. */
 bool lapack_eigen(int n, double *a, double *values);
 
 /* a = l l^T in place: the lower triangle of a (n, n) becomes l, the upper one isn't touched. False

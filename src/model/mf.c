@@ -24,9 +24,9 @@ static int mf_tensors(struct model *m, struct tensor out[MODEL_TENSORS_MAX])
 {
     int dim = mf_opts_of(m)->embedding_dim;
 
-    out[0] = (struct tensor){"user_embedding.weight", m->n_users, dim, mf_of(m)->users};
-    out[1] = (struct tensor){"item_embedding.weight", m->n_items, dim, mf_of(m)->items};
-    out[2] = (struct tensor){"item_bias.weight", m->n_items, 1, mf_of(m)->bias};
+    out[0] = tensor_floats("user_embedding.weight", m->n_users, dim, mf_of(m)->users);
+    out[1] = tensor_floats("item_embedding.weight", m->n_items, dim, mf_of(m)->items);
+    out[2] = tensor_floats("item_bias.weight", m->n_items, 1, mf_of(m)->bias);
     return mf_opts_of(m)->item_bias ? 3 : 2;
 }
 

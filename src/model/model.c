@@ -1,9 +1,12 @@
 #include "model/model.h"
 
-extern const struct model_ops model_mf, model_neumf, model_popularity, model_random;
+extern const struct model_ops model_ease, model_gf, model_gram, model_ials, model_itemknn, model_mf,
+    model_neumf, model_popularity, model_random, model_svd;
 
-const struct model_ops *const models[] = {&model_mf, &model_neumf, &model_popularity, &model_random,
-                                          NULL};
+const struct model_ops *const models[] = {
+    &model_mf,   &model_neumf, &model_ials,       &model_svd,    &model_ease, &model_itemknn,
+    &model_gram, &model_gf,    &model_popularity, &model_random, NULL,
+};
 
 const struct model_ops *model_find(const char *name, struct err *err)
 {
@@ -56,6 +59,8 @@ void model_free(struct model *m)
 
     if (!m)
         return;
+    if (m->ops->forget)
+        m->ops->forget(m);
     if (!m->file.data) /* else the tensors are the file's */
         m->ops->release(m);
     mapped_release(&m->file);
@@ -86,10 +91,13 @@ struct model *model_clone(struct model *m)
     struct tensor t[MODEL_TENSORS_MAX];
     int n = m->ops->tensors(m, t);
 
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        const float *from = t[i].data;
+
         t[i].data = xaligned(tensor_size(&t[i]), sizeof *t[i].data);
+        memcpy(t[i].data, from, tensor_size(&t[i]) * sizeof *from);
+    }
     m->ops->adopt(copy, t);
-    model_copy(copy, m);
     return copy;
 }
 
@@ -129,7 +137,7 @@ bool model_finite(struct model *m, const char **bad)
     int n = m->ops->tensors(m, t);
 
     for (int i = 0; i < n; i++)
-        if (!all_finite(t[i].data, t[i].rows * t[i].cols)) {
+        if (t[i].type == TENSOR_F32 && !all_finite(t[i].data, t[i].rows * t[i].cols)) {
             *bad = t[i].name;
             return false;
         }

@@ -32,12 +32,33 @@ static inline struct query query_of_user(const struct interactions *history, int
     return q;
 }
 
-/* A part of the learned state: (rows, cols) floats, row after row, without gaps. */
+enum tensor_type { TENSOR_F32, TENSOR_I32 }; /* 4 bytes each */
+
+/* A part of the learned state: (rows, cols) numbers, row after row, without gaps. */
 struct tensor {
     const char *name; /* "item_embedding.weight" */
     int64_t rows, cols;
-    float *data;
+    enum tensor_type type;
+    union {
+        float *data;
+        struct {
+            int32_t *ids;
+            int32_t n_ids; /* TENSOR_I32: an id is -1 (none) or less than this */
+        };
+    };
 };
+
+static inline struct tensor tensor_floats(const char *name, int64_t rows, int64_t cols, float *data)
+{
+    return (struct tensor){.name = name, .rows = rows, .cols = cols, .data = data};
+}
+
+static inline struct tensor tensor_ids(const char *name, int64_t rows, int64_t cols, int32_t *ids,
+                                       int32_t n_ids)
+{
+    return (struct tensor){
+        .name = name, .rows = rows, .cols = cols, .type = TENSOR_I32, .ids = ids, .n_ids = n_ids};
+}
 
 enum { MODEL_TENSORS_MAX = 96 };
 
@@ -73,8 +94,10 @@ struct model_ops {
     /* Negatives are drawn in proportion to (train rows of the item) ^ this; NULL: 0, uniformly. */
     double (*popularity_power)(const struct model *m);
 
-    /* Take tensors in the order and shape of tensors(), which outlive the model, as the state. */
+    /* Take tensors in the order and shape of tensors(), which outlive the model, as the state.
+     * forget: free what adopt, init or fit derived from them for itself; NULL: nothing. */
     void (*adopt)(struct model *m, const struct tensor *t);
+    void (*forget)(struct model *m);
 
     /* Allocate the tensors. fit: and learn all at once (closed form, counting). init: set them to
      * the start from which learn() goes on. A model has one of the two; neither is called for a
@@ -130,7 +153,7 @@ struct model_ops {
     void (*score)(const struct model *m, const struct query *q, int n_queries, const float *state,
                   int32_t first, int32_t n, float *out);
 
-    /* Free what init or fit allocated; the struct may be half-initialised. */
+    /* Free the tensors that init or fit allocated; the struct may be half-initialised. */
     void (*release)(struct model *m);
 };
 
@@ -166,7 +189,7 @@ int model_training(struct model *m, struct tensor out[MODEL_TENSORS_MAX]);
 /* Its options as a JSON object, to be freed. */
 char *model_options_json(const struct model *m);
 
-/* Whether all numbers of all tensors are finite; else *bad names a tensor with one that isn't. */
+/* Whether all floats of all tensors are finite; else *bad names a tensor with one that isn't. */
 bool model_finite(struct model *m, const char **bad);
 
 #endif

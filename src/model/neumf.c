@@ -134,7 +134,7 @@ void neumf_list(const struct model *m, struct tensor out[NEUMF_TENSORS])
 
     sizes(m, &s, rows, cols);
     for (int t = 0; t < NEUMF_TENSORS; t++)
-        out[t] = (struct tensor){names[t], rows[t], cols[t], ((const struct neumf *)m)->data[t]};
+        out[t] = tensor_floats(names[t], rows[t], cols[t], ((const struct neumf *)m)->data[t]);
 }
 
 static int neumf_tensors(struct model *m, struct tensor out[MODEL_TENSORS_MAX])
@@ -176,7 +176,7 @@ static void describe_table(struct neumf *nm, int which, const struct tensor *t)
     struct tensor of = *t;
 
     if (which >= NEUMF_OUTPUT)
-        of = (struct tensor){t->name, 1, t->rows * t->cols, t->data};
+        of = tensor_floats(t->name, 1, t->rows * t->cols, t->data);
     optim_init(&nm->table[which], optimizer_find(neumf_opts_of(&nm->base)->optimizer), &of);
 }
 

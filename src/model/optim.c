@@ -53,6 +53,6 @@ void optim_table_release(struct optim_table *t)
 int optim_tensors(const struct optim_table *t, struct tensor *out, int n)
 {
     for (int k = 0; k < t->how->n_states; k++)
-        out[n++] = (struct tensor){t->state_name[k], t->n, t->state_dim[k], t->state[k]};
+        out[n++] = tensor_floats(t->state_name[k], t->n, t->state_dim[k], t->state[k]);
     return n;
 }

@@ -6,6 +6,8 @@
 
 enum { HEADER_MAX = 100 << 20, ALIGN = 64 };
 
+static const char *const type_names[] = {[TENSOR_F32] = "F32", [TENSOR_I32] = "I32"};
+
 static const char TRAINING[] = "training"; /* in the metadata: it's a checkpoint */
 
 /* ---- saving ---- */
@@ -51,7 +53,7 @@ static void put_header(const struct model *m, const struct tensor *t, int n, con
     put_metadata(m, training, j);
     for (int i = 0; i < n; i++) {
         json_open(j, t[i].name, '{');
-        json_put_str(j, "dtype", "F32");
+        json_put_str(j, "dtype", type_names[t[i].type]);
         json_open(j, "shape", '[');
         json_put_int(j, NULL, t[i].rows);
         if (t[i].cols != 1)
@@ -215,8 +217,9 @@ static int64_t find_tensor(const struct json_t *header, const struct tensor *t, 
 
     if (!entry)
         err_set(err, ERR_DATA, "tensor '%s' is missing", t->name);
-    else if (!dtype || strcmp(dtype, "F32"))
-        err_set(err, ERR_DATA, "tensor '%s' is %s, not F32", t->name, dtype ? dtype : "untyped");
+    else if (!dtype || strcmp(dtype, type_names[t->type]))
+        err_set(err, ERR_DATA, "tensor '%s' is %s, not %s", t->name, dtype ? dtype : "untyped",
+                type_names[t->type]);
     else if (!shape_is(json_get(entry, "shape"), t))
         err_set(err, ERR_DATA, "tensor '%s' is not of shape %lld x %lld", t->name,
                 (long long)t->rows, (long long)t->cols);
@@ -227,6 +230,16 @@ static int64_t find_tensor(const struct json_t *header, const struct tensor *t, 
     else
         return begin;
     return -1;
+}
+
+/* Whether the ids of a tensor name what there is. */
+static bool ids_in_range(const struct tensor *t, struct err *err)
+{
+    for (int64_t k = 0; t->type == TENSOR_I32 && k < t->rows * t->cols; k++)
+        if (t->ids[k] < -1 || t->ids[k] >= t->n_ids)
+            return err_set(err, ERR_DATA, "tensor '%s' holds the id %d, outside -1..%d", t->name,
+                           t->ids[k], t->n_ids - 1);
+    return true;
 }
 
 /* Point the model's tensors into the mapped file. numbers: what follows the header. */
@@ -254,8 +267,11 @@ static bool adopt(struct model *m, const struct json_t *header, const char *numb
     if (total != room)
         return err_set(err, ERR_DATA, "%lld bytes of numbers, where the header tells of %lld",
                        (long long)room, (long long)total);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         t[i].data = (float *)(uintptr_t)(numbers + at[i]); /* mapped for reading: never written */
+        if (!ids_in_range(&t[i], err))
+            return false;
+    }
     m->ops->adopt(m, t);
     if (!model_finite(m, &bad))
         return err_set(err, ERR_DATA, "tensor '%s' holds NaN or infinity", bad);

@@ -1,4 +1,4 @@
-/* store.h - models as files: safetensors, float32.
+/* store.h - models as files: safetensors, float32 and int32.
  *
  * A file is: 8 bytes, the header's length (little-endian); the header, JSON that gives each
  * tensor's name, dtype, shape and place; the numbers. `__metadata__` in it holds the model's name,

@@ -291,6 +291,26 @@ def test_popularity_has_the_metrics_of_the_reference_on_real_data(kindred, prepr
     assert_agrees(got, want)
 
 
+def test_with_a_half_life_an_old_row_counts_for_less(kindred, data, dataset, tmp_path):
+    days, day = 30, 24 * 3600 * 1000
+    kindred.ok("train", "--data-dir", dataset, "--model", "popularity", "--half-life-days", days, "--output-dir", tmp_path)
+    _, tensors = helpers.read_model(tmp_path / "model.safetensors")
+    newest = max(time for _, _, time, *_ in data.parts["train"])
+    want = [0] * len(data.items)
+    for _, item, time, *_ in data.parts["train"]:
+        want[item] += 0.5 ** ((newest - time) / (days * day))
+    assert tensors["item_count"] == pytest.approx(want, rel=1e-5, abs=1e-30)
+
+
+def test_a_half_life_without_times_is_refused(kindred, tmp_path):
+    (tmp_path / "in.txt").write_text("".join(f"u{u} a b c\n" for u in range(4)))
+    kindred.ok("preprocess", "--input", tmp_path / "in.txt", "--split", "random", "--min-user", 1, "--min-item", 1,
+               "--output-dir", tmp_path / "processed")
+    line = kindred.fails(1, "train", "--data-dir", tmp_path / "processed", "--model", "popularity", "--half-life-days", 3,
+                         "--output-dir", tmp_path / "out")
+    assert "--half-life-days" in line and "no times" in line
+
+
 # Refusals
 
 
