@@ -1,4 +1,5 @@
-/* ease.c - a linear model of items by items, without a weight of an item for itself, in closed form.
+/* ease.c - a linear model of items by items, without a weight of an item for itself, in closed
+ * form.
  *
  * B minimises |R - R B|^2 + reg |B|^2 with a diagonal of 0, where R is the train rows as (n_users,
  * n_items): with P = (R^T R + reg)^-1, B_ij = -P_ij / P_jj. A score is (r B)_i for a row r: any
@@ -63,7 +64,8 @@ static void fill_gram(const struct interactions *train, const struct interaction
     }
 }
 
-/* B of P, of which the lower triangle is there, in its place; tile by tile, as columns are far apart.
+/* B of P, of which the lower triangle is there, in its place; tile by tile, as columns are far
+ * apart.
  */
 static void divide_by_diagonal(float *p, int32_t n, const float *diagonal)
 {

@@ -58,6 +58,8 @@ void model_free(struct model *m)
 
     if (!m)
         return;
+    if (m->ops->close)
+        m->ops->close(m);
     if (!m->file.data) /* else the tensors are the file's */
         m->ops->release(m);
     mapped_release(&m->file);

@@ -118,7 +118,8 @@ struct model_ops {
     bool (*serves)(const struct model *m, const struct query *q);
 
     /* What is the same for all items is found once for a query: prepare() fills `state` floats for
-     * each, which score() is then given. Both NULL: there is nothing. */
+     * each, which score() is then given; it may allocate, and is called from many threads at
+     * once. Both NULL: there is nothing. */
     int64_t (*state)(const struct model *m);
     void (*prepare)(const struct model *m, const struct query *q, int n, float *state);
 
@@ -129,6 +130,9 @@ struct model_ops {
      * state: as prepared for these queries together */
     void (*score)(const struct model *m, const struct query *q, int n_queries, const float *state,
                   int32_t first, int32_t n, float *out);
+
+    /* Free what prepare keeps for later calls, loaded or not; NULL: nothing. */
+    void (*close)(struct model *m);
 
     /* Free what init or fit allocated; the struct may be half-initialised. */
     void (*release)(struct model *m);
