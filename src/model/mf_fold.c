@@ -1,4 +1,5 @@
-/* mf_fold.c - vectors of matrix factorisation for users that training didn't see, by what they took.
+/* mf_fold.c - vectors of matrix factorisation for users that training didn't see, by what they
+ * took.
  *
  * With Y the items' vectors, at length 1 for cosine, and V those of the history,
  *

@@ -207,3 +207,19 @@ def test_a_model_of_another_dataset_is_refused(kindred, other_dataset, model, tm
 def needed(command, folder):
     """What the command can't run without."""
     return {"recommend": ("--output", folder / "out.csv"), "serve": ("--port", 0)}.get(command, ())
+
+
+def test_a_baseline_that_cannot_be_made_of_the_data_is_left_out(kindred, tmp_path):
+    """ease takes memory by the square of the items; of 20,001 it is the one to refuse, unless it is asked for."""
+    rows = [f"u{item % 3},i{item}\n" for item in range(20001)]
+    for part, lines in {"train": rows, "test": [f"u{user},i{user + 1}\n" for user in range(3)]}.items():
+        (tmp_path / f"{part}.csv").write_text("user,item\n" + "".join(lines))
+    kindred.ok("preprocess", "--train", tmp_path / "train.csv", "--test", tmp_path / "test.csv", "--no-times",
+               "--output-dir", tmp_path / "processed")
+    done = kindred.run("baselines", "--data-dir", tmp_path / "processed", "--json", tmp_path / "out.json")
+    assert done.returncode == 0
+    assert "model=ease" in done.stderr and "20001 items" in done.stderr
+    listed = {entry["model"] for entry in json.loads((tmp_path / "out.json").read_text())["results"]}
+    assert "ease" not in listed and {"ials", "svd", "popularity", "random"} <= listed
+    done = kindred.run("baselines", "--data-dir", tmp_path / "processed", "--models", "ease")
+    assert done.returncode == 1 and "20001 items" in done.stderr
