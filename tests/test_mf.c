@@ -140,8 +140,9 @@ static void a_cell_changes_its_own_rows_alone(void **)
     made_release(&d);
 }
 
-static void users_without_train_rows_are_zero_and_not_served(void **)
+static void users_without_train_rows_are_served_by_a_history_alone(void **)
 {
+    const int32_t history[] = {3, 8};
     struct dataset d;
     struct model *m;
 
@@ -156,7 +157,104 @@ static void users_without_train_rows_are_zero_and_not_served(void **)
         assert_int_equal(m->ops->serves(m, &q), n > 0);
     }
     assert_false(m->ops->serves(m, &(struct query){.user = -1}));
+    assert_true(m->ops->serves(m, &(struct query){-1, history, 2}));
     model_free(m);
+    made_release(&d);
+}
+
+enum { FOLD_ITEMS = 30, FOLD_DIM = 5 };
+
+/* (0.1 Y^T Y + V^T V + reg) x = V^T 1 in double, by Gauss and Jordan. y (FOLD_ITEMS, FOLD_DIM). */
+static void plain_fold_in(double y[FOLD_ITEMS][FOLD_DIM], const int32_t *history, int n, double *x)
+{
+    double a[FOLD_DIM][FOLD_DIM] = {0}, trace = 0;
+
+    memset(x, 0, FOLD_DIM * sizeof *x);
+    for (int i = 0; i < FOLD_ITEMS; i++) {
+        double weight = 0.1;
+
+        for (int k = 0; k < n; k++)
+            weight += history[k] == i;
+        for (int c = 0; c < FOLD_DIM; c++) {
+            trace += 0.1 * y[i][c] * y[i][c];
+            x[c] += (weight - 0.1) * y[i][c];
+            for (int e = 0; e < FOLD_DIM; e++)
+                a[c][e] += weight * y[i][c] * y[i][e];
+        }
+    }
+    for (int c = 0; c < FOLD_DIM; c++)
+        a[c][c] += 0.01 * trace / FOLD_DIM;
+    for (int p = 0; p < FOLD_DIM; p++)
+        for (int i = 0; i < FOLD_DIM; i++) {
+            double by = a[i][p] / a[p][p];
+
+            if (i == p)
+                continue;
+            for (int c = 0; c < FOLD_DIM; c++)
+                a[i][c] -= by * a[p][c];
+            x[i] -= by * x[p];
+        }
+    for (int i = 0; i < FOLD_DIM; i++)
+        x[i] /= a[i][i];
+}
+
+static double length_of(const double *x)
+{
+    double squares = 0;
+
+    for (int c = 0; c < FOLD_DIM; c++)
+        squares += x[c] * x[c];
+    return sqrt(squares);
+}
+
+static void check_fold_in(const char *similarity, struct dataset *d)
+{
+    const int32_t history[] = {3, 8, 21};
+    struct model *m = made_model("mf", d, 1);
+    double y[FOLD_ITEMS][FOLD_DIM], x[FOLD_DIM], row[FOLD_DIM], mean = 0;
+    bool cosine = !strcmp(similarity, "cosine");
+    struct tensor t[MODEL_TENSORS_MAX];
+    float got[FOLD_ITEMS];
+    int n = 0;
+
+    made_set(m, "embedding_dim", FOLD_DIM);
+    made_set_text(m, "similarity", similarity);
+    m->ops->init(m, &d->part[DATASET_TRAIN]);
+    m->ops->tensors(m, t);
+    for (int i = 0; i < FOLD_ITEMS; i++) {
+        for (int c = 0; c < FOLD_DIM; c++)
+            y[i][c] = t[1].data[i * FOLD_DIM + c];
+        memcpy(row, y[i], sizeof row);
+        for (int c = 0; cosine && c < FOLD_DIM; c++)
+            y[i][c] /= length_of(row);
+    }
+    for (int u = 0; u < d->n_users; u++) {
+        for (int c = 0; c < FOLD_DIM; c++)
+            row[c] = t[0].data[u * FOLD_DIM + c];
+        mean += length_of(row);
+        n += length_of(row) > 0;
+    }
+    mean = cosine ? 1 : mean / n;
+    plain_fold_in(y, history, 3, x);
+    model_scores(m, &(struct query){-1, history, 3}, 1, got);
+    for (int i = 0; i < FOLD_ITEMS; i++) {
+        double want = 0;
+
+        for (int c = 0; c < FOLD_DIM; c++)
+            want += mean * x[c] / length_of(x) * y[i][c];
+        if (fabs(got[i] - want) > 1e-4)
+            fail_msg("%s, item %d: got %g, want %g", similarity, i, got[i], want);
+    }
+    model_free(m);
+}
+
+static void a_history_is_folded_in_by_least_squares(void **)
+{
+    struct dataset d;
+
+    made_dataset(&d, 50, FOLD_ITEMS, 1);
+    check_fold_in("dot", &d);
+    check_fold_in("cosine", &d);
     made_release(&d);
 }
 
@@ -342,7 +440,8 @@ int main(void)
         cmocka_unit_test(a_step_goes_down_the_gradient_of_the_loss),
         cmocka_unit_test(the_rate_falls_to_a_tenth),
         cmocka_unit_test(a_cell_changes_its_own_rows_alone),
-        cmocka_unit_test(users_without_train_rows_are_zero_and_not_served),
+        cmocka_unit_test(users_without_train_rows_are_served_by_a_history_alone),
+        cmocka_unit_test(a_history_is_folded_in_by_least_squares),
         cmocka_unit_test(negatives_are_never_the_users_own_and_seldom_of_the_future),
         cmocka_unit_test(no_negative_of_many_is_the_users_own_or_too_new),
         cmocka_unit_test(a_user_who_has_all_gets_no_negative_and_no_step),

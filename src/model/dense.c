@@ -5,7 +5,7 @@
 /* Rows are summed in GROUPS parts whatever the number of threads. STRIP columns of a gram at a
  * time, so that of a symmetric matrix little more than half is computed. TALL rows of a product
  * stay in the second cache. */
-enum { GROUPS = 16, ROWS = 1024, STRIP = 64, TALL = 192 };
+enum { GROUPS = 16, ROWS = 1024, STRIP = 64, TALL = 288 };
 
 static void transpose(const float *x, int n, int dim, float *out)
 {

@@ -28,11 +28,11 @@
 
 #define IALS_OPTIONS(X, S)                                                                         \
     X(S, int, dim, 128, 1, 4096, "N", "numbers in the vector of a user or an item")                \
-    X(S, int, iterations, 16, 1, 10000, "N", "times that both sides are solved")                   \
-    X(S, double, alpha, 0.1, 1e-9, 1000, "A",                                                      \
+    X(S, int, iterations, 8, 1, 10000, "N", "times that both sides are solved")                    \
+    X(S, double, alpha, 0.03, 1e-9, 1000, "A",                                                     \
       "weight of a pair that isn't in train, where one that is has 1 more")                        \
-    X(S, double, reg, 0.003, 1e-12, 1e6, "R", "L2 penalty on vectors")                             \
-    X(S, double, reg_power, 1, 0, 1, "P",                                                          \
+    X(S, double, reg, 2, 1e-12, 1e6, "R", "L2 penalty on vectors")                                 \
+    X(S, double, reg_power, 0, 0, 1, "P",                                                          \
       "the penalty grows with the weight of the row's pairs to this power")                        \
     X(S, double, init, 0.1, 0, 100, "A",                                                           \
       "deviation of the noise that rows start as, divided by the root of dim")

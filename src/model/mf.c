@@ -5,8 +5,8 @@
  * that the user took - score of one that the user didn't). Source: Rendle et al., "BPR: Bayesian
  * Personalized Ranking from Implicit Feedback", UAI 2009. Other ways to learn are in mf_batch.c.
  *
- * Rows start as uniform noise. Users without a row in train stay at zero: there is nothing to say
- * to them. */
+ * Rows start as uniform noise. Users without a row in train stay at zero; by a history they are
+ * folded in (mf_fold.c). */
 #include "model/mf.h"
 
 #include <math.h>
@@ -230,27 +230,22 @@ static bool mf_check(const void *options, struct err *err)
     return true;
 }
 
-static bool is_cosine(const struct model *m)
-{
-    return !strcmp(mf_opts_of(m)->similarity, "cosine");
-}
-
 static double mf_popularity_power(const struct model *m)
 {
     return mf_opts_of(m)->popularity_power;
 }
 
+static bool is_known(const struct model *m, int32_t user)
+{
+    int dim = mf_opts_of(m)->embedding_dim;
+    const float *row = ((const struct mf *)m)->users + (int64_t)MAX(user, 0) * dim;
+
+    return user >= 0 && inverse_norm(kern_best(), row, dim) > 0;
+}
+
 static bool mf_serves(const struct model *m, const struct query *q)
 {
-    int64_t dim = mf_opts_of(m)->embedding_dim;
-    const float *row = ((const struct mf *)m)->users + q->user * dim;
-
-    if (q->user < 0)
-        return false;
-    for (int64_t k = 0; k < dim; k++)
-        if (row[k] != 0)
-            return true;
-    return false;
+    return q->n_history > 0 || is_known(m, q->user);
 }
 
 static int64_t mf_state(const struct model *m)
@@ -258,7 +253,7 @@ static int64_t mf_state(const struct model *m)
     return mf_opts_of(m)->embedding_dim;
 }
 
-/* The user's vector, for cosine at length 1. */
+/* The user's vector, for cosine at length 1; who has none is folded in. */
 static void mf_prepare(const struct model *m, const struct query *q, int n, float *state)
 {
     const struct mf *mf = (const struct mf *)m;
@@ -266,9 +261,12 @@ static void mf_prepare(const struct model *m, const struct query *q, int n, floa
     int dim = mf_opts_of(m)->embedding_dim;
 
     for (int r = 0; r < n; r++, state += dim) {
-        const float *row = mf->users + (int64_t)q[r].user * dim;
-
-        kern->scaled(state, is_cosine(m) ? inverse_norm(kern, row, dim) : 1, row, dim);
+        if (is_known(m, q[r].user))
+            memcpy(state, mf->users + (int64_t)q[r].user * dim, (size_t)dim * sizeof *state);
+        else
+            mf_fold_in(mf, &q[r], state);
+        if (mf_cosine(mf))
+            kern->scaled(state, inverse_norm(kern, state, dim), state, dim);
     }
 }
 
@@ -281,7 +279,7 @@ static void mf_score(const struct model *m, const struct query *, int n_queries,
     const float *items = mf->items + (int64_t)first * dim;
 
     kern->scores(state, n_queries, items, n, dim, out);
-    for (int32_t c = 0; is_cosine(m) && c < n; c++) {
+    for (int32_t c = 0; mf_cosine(mf) && c < n; c++) {
         float *of = out + (int64_t)c * n_queries;
 
         kern->scaled(of, inverse_norm(kern, items + (int64_t)c * dim, dim), of, n_queries);
@@ -289,6 +287,11 @@ static void mf_score(const struct model *m, const struct query *, int n_queries,
     for (int32_t c = 0; mf->bias && c < n; c++)
         for (int r = 0; r < n_queries; r++)
             out[(int64_t)c * n_queries + r] += mf->bias[first + c];
+}
+
+static void mf_forget(struct model *m)
+{
+    mf_fold_release(mf_of(m));
 }
 
 static void mf_release(struct model *m)
@@ -323,5 +326,6 @@ const struct model_ops model_mf = {
     .state = mf_state,
     .prepare = mf_prepare,
     .score = mf_score,
+    .forget = mf_forget,
     .release = mf_release,
 };

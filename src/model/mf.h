@@ -1,5 +1,6 @@
-/* mf.h - matrix factorisation, for its two files: mf.c is the model and the fast way to learn what
- * it learns by default, mf_batch.c learns by every loss, optimiser and batch. */
+/* mf.h - matrix factorisation, for its files: mf.c is the model and the fast way to learn what it
+ * learns by default, mf_batch.c learns by every loss, optimiser and batch, mf_fold.c has vectors
+ * for users that training didn't see. */
 #ifndef KINDRED_MF_H
 #define KINDRED_MF_H
 
@@ -30,11 +31,17 @@ struct mf {
     float *bias;  /* (n_items, 1); NULL without --item-bias */
     struct optim_table user_table, item_table, bias_table;
     _Atomic(float *) scratch[SCRATCH_MAX]; /* of mf_batch.c: what no thread uses at the moment */
+    _Atomic(struct mf_fold *) fold;        /* of mf_fold.c; NULL until a user is folded in */
 };
 
 static inline const struct mf_opts *mf_opts_of(const struct model *m)
 {
     return m->options;
+}
+
+static inline bool mf_cosine(const struct mf *mf)
+{
+    return !strcmp(mf_opts_of(&mf->base)->similarity, "cosine");
 }
 
 /* 1 / |row|; a row without length has none to divide by. */
@@ -53,5 +60,10 @@ static inline void prefetch_row(const float *row, int dim)
 
 /* model_ops' learn, for any options. */
 void mf_learn_batches(struct mf *mf, const struct cell *c, float lr, struct tally *loss);
+
+/* A vector (dim) for a user with a history but without a row in train. The first time it looks at
+ * all items; then it costs dim^2 (dim + n_history). */
+void mf_fold_in(const struct mf *mf, const struct query *q, float *out);
+void mf_fold_release(struct mf *mf);
 
 #endif

@@ -95,7 +95,7 @@ struct model_ops {
     double (*popularity_power)(const struct model *m);
 
     /* Take tensors in the order and shape of tensors(), which outlive the model, as the state.
-     * forget: free what adopt, init or fit derived from them for itself; NULL: nothing. */
+     * forget: free what adopt, init, fit or prepare derived from them for itself; NULL: nothing. */
     void (*adopt)(struct model *m, const struct tensor *t);
     void (*forget)(struct model *m);
 
@@ -141,7 +141,8 @@ struct model_ops {
     bool (*serves)(const struct model *m, const struct query *q);
 
     /* What is the same for all items is found once for a query: prepare() fills `state` floats for
-     * each, which score() is then given. Both NULL: there is nothing. */
+     * each, which score() is then given; it may allocate, and is called from many threads at
+     * once. Both NULL: there is nothing. */
     int64_t (*state)(const struct model *m);
     void (*prepare)(const struct model *m, const struct query *q, int n, float *state);
 

@@ -76,6 +76,18 @@ def test_each_known_user_gets_the_best_unseen_items(recommend, data, model, k):
     assert lists.keys() <= set(data.users)
 
 
+def test_a_user_with_val_rows_alone_is_folded_in(recommend, data, model):
+    lists = by_user(recommend(model, "--top-k", 10))
+    item_index = {item: index for index, item in enumerate(data.items)}
+    train, val = (helpers.seen_items(data, part) for part in ("train", "val"))
+    alone = [user for user in val if user not in train]
+    assert alone
+    for user in alone:
+        items, scores = lists[data.users[user]]
+        all_scores = helpers.folded_in(model, sorted(val[user]))
+        helpers.assert_is_top_k([item_index[item] for item in items], scores, all_scores, 10, val[user])
+
+
 def test_equal_scores_are_ordered_by_index(recommend, data, tied_model):
     lists = by_user(recommend(tied_model, "--top-k", 15))
     all_scores = helpers.scores(tied_model)
