@@ -18,7 +18,8 @@
 /* REG is a share of the mean number on the diagonal of alpha Y^T Y. */
 static const float ALPHA = 0.1f, REG = 0.01f;
 
-/* What is the same for all users. */
+/* What is the same for all users; of the vectors as they are when it is first asked for, which is
+ * after training: until then whoever has a history has a row in train. */
 struct mf_fold {
     float *shared; /* (dim, dim) alpha Y^T Y + reg */
     float length;  /* of a user's vector */
