@@ -43,7 +43,7 @@ bench-train: build
 
 # PARTS as above; bench/eval.py says which there are.
 bench-eval: build
-	@python3 bench/eval.py $(BUILD)/kindred "$(GOWALLA)" "$(BENCH_DIR)"
+	@python3 bench/eval.py $(BUILD)/kindred "$(GOWALLA)" "$(AMAZON)" "$(BENCH_DIR)"
 
 # The settings that bench-train takes on Gowalla, chosen on a tenth of train.
 bench-tune: build

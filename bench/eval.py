@@ -1,9 +1,11 @@
-"""Time `kindred evaluate`, and implicit, torch and numpy at the same ranking.
+"""Time `kindred evaluate` beside implicit, torch and numpy at the same ranking, and see what each model is worth.
 
-usage: bench/eval.py KINDRED GOWALLA FOLDER
+usage: bench/eval.py KINDRED GOWALLA AMAZON FOLDER
 
-GOWALLA has train.txt and test.txt, the split of the LightGCN paper; its dataset stays in FOLDER. PARTS="rank" does
-these tables alone. The peers run in an environment of their own, .deps/bench-venv; torch only if that has it:
+GOWALLA has train.txt and test.txt, the split of the LightGCN paper. AMAZON has Beauty.txt (a user's items in order of
+time on each line), Grocery_and_Gourmet_Food.csv.gz, All_Beauty_5.json.gz and Electronics_2023.parquet. Datasets stay in
+FOLDER. PARTS="rank models beauty temporal big" does these tables alone; without it all but "big": 1,000,000 users and
+200,000 items made up, for the memory that their evaluation takes. The peers run in an environment of their own, .deps/bench-venv; torch only if that has it:
 .deps/bench-venv/bin/pip install torch.
 
 Prints Markdown tables: medians over the runs, after a warm-up, two threads. The programs' lists are held against one
@@ -19,11 +21,14 @@ import tempfile
 from pathlib import Path
 
 from data import HERE, PYTHON, THREADS, make_environment, print_table, run, say
+from pipeline import measure
 
-RUNS = 5
-PARTS = "rank"
+RUNS, MODEL_RUNS = 5, 3
+PARTS = "rank models beauty temporal"
 PEERS = ("implicit", "torch", "numpy")
 SAME = 1e-4
+REVIEWS = {"Grocery, 5/5": ("Grocery_and_Gourmet_Food.csv.gz", 5), "All_Beauty, 2/2": ("All_Beauty_5.json.gz", 2),
+           "Electronics 2023, 3/3": ("Electronics_2023.parquet", 3)}
 
 
 def answer(*command):
@@ -58,16 +63,110 @@ def time_rank(kindred, dataset, scratch):
                   f"{statistics.median(of['seconds']) / first:.1f}"] for name, of in found.items()])
 
 
-def main(kindred, gowalla, folder):
-    gowalla, folder = Path(gowalla), Path(folder)
+# What is made of Gowalla without epochs: model, options.
+CLOSED = {
+    "popularity": [],
+    "itemknn": [],
+    "gram": [],
+    "gf": [],
+    "svd": [],
+    "ials": [],
+}
+
+
+def time_models(kindred, dataset, scratch):
+    """Of each closed-form model the median times to make it and to rank for all users, and what it's worth."""
+    table = []
+    for name, options in CLOSED.items():
+        say(name)
+        took = []
+        for _ in range(1 + MODEL_RUNS):
+            run([kindred, "train", "--model", name, "--data-dir", dataset, "--output-dir", scratch, "--threads",
+                 THREADS, "--quiet", *options], stdout=subprocess.DEVNULL)
+            told = json.loads((scratch / "run.json").read_text())["timings"]
+            found = answer(kindred, "evaluate", "--data-dir", dataset, "--model-path", scratch / "model.safetensors",
+                           "--k", 20, "--threads", THREADS, "--quiet", "--json", "-")
+            took.append((told["init_s"] + told["epochs_s"], found["seconds"]))
+        fit, ranking = (statistics.median(column) for column in zip(*took[1:]))
+        table.append([name, " ".join(options), f"{fit:.2f}", f"{ranking:.2f}", f"{found['recall_at_20']:.4f}",
+                      f"{found['ndcg_at_20']:.4f}"])
+    print_table(["Gowalla, test", "options", "fit s", "ranking s", "recall@20", "NDCG@20"], table)
+
+
+def mean(found, name):
+    """"0.0318 ± 0.0021" of a result, with half of its interval."""
+    low, high = found[f"{name}_ci95"]
+    return f"{found[name]:.4f} ± {(high - low) / 2:.4f}"
+
+
+def baselines(kindred, dataset, metrics, k, *options):
+    return answer(kindred, "baselines", "--data-dir", dataset, "--metrics", metrics, "--k", k, "--threads", THREADS,
+                  "--quiet", "--json", "-", *options)["results"]
+
+
+def judge_beauty(kindred, amazon, folder):
+    """Leave-one-out: the last item of each user is test's, the one before val's."""
+    dataset = folder / "beauty"
+    preprocess(kindred, dataset, "--input", amazon / "Beauty.txt", "--split", "leave-one-out", "--min-user", 1,
+               "--min-item", 1)
+    table = [[found["model"], mean(found, "hit_at_10"), mean(found, "ndcg_at_10")]
+             for found in baselines(kindred, dataset, "hit,ndcg", 10)]
+    print_table(["Beauty, leave-one-out, test", "HR@10", "NDCG@10"], table)
+
+
+def judge_temporal(kindred, amazon, folder, scratch):
+    """All models on the splits in time, with the defaults of each."""
+    table = []
+    for label, (file, least) in REVIEWS.items():
+        dataset = folder / file.split(".")[0]
+        preprocess(kindred, dataset, "--input", amazon / file, "--min-user", least, "--min-item", least)
+        run([kindred, "train", "--data-dir", dataset, "--output-dir", scratch, "--quiet"], stdout=subprocess.DEVNULL)
+        found = baselines(kindred, dataset, "recall,ndcg", 20, "--model-path", scratch / "model.safetensors")
+        for of in found:
+            everybody = of["all_users"]
+            table.append([label, of["model"], str(of["users"]), mean(of, "recall_at_20"), mean(of, "ndcg_at_20"),
+                          str(everybody["users"]), mean(everybody, "recall_at_20")])
+    print_table(["temporal split, test", "model", "known users", "recall@20", "NDCG@20", "all users", "recall@20"], table)
+
+
+def weigh_big(kindred, folder, scratch):
+    """The peak of memory of the evaluation of many users and items."""
+    dataset = folder / "eval-big"
+    if not (dataset / "stats.json").is_file():
+        reviews = folder / "eval-big.jsonl"
+        run([kindred, "generate", "--users", 1_000_000, "--items", 200_000, "--reviews", 10_000_000, "--quiet",
+             "--output", reviews])
+        preprocess(kindred, dataset, "--input", reviews, "--min-user", 2, "--min-item", 2)
+        reviews.unlink()
+    table = []
+    for name, options in {"mf": ["--epochs", 2], "itemknn": [], "gf": []}.items():
+        run([kindred, "train", "--model", name, "--data-dir", dataset, "--output-dir", scratch, "--quiet", *options],
+            stdout=subprocess.DEVNULL)
+        wall, _, peak = measure([kindred, "evaluate", "--data-dir", str(dataset), "--model-path",
+                                 str(scratch / "model.safetensors"), "--quiet", "--json", "-"])
+        table.append([name, f"{wall:.0f}", f"{peak:,.0f}"])
+    stats = json.loads((dataset / "stats.json").read_text())
+    print_table([f"evaluate, {stats['num_users']:,} users, {stats['num_items']:,} items", "s", "peak MB"], table)
+
+
+def preprocess(kindred, dataset, *options):
+    run([kindred, "preprocess", "--output-dir", dataset, "--quiet", *options], stdout=subprocess.DEVNULL)
+
+
+def main(kindred, gowalla, amazon, folder):
+    gowalla, amazon, folder = Path(gowalla), Path(amazon), Path(folder)
     dataset = folder / "gowalla"
     folder.mkdir(parents=True, exist_ok=True)
     os.environ |= {"OPENBLAS_NUM_THREADS": str(THREADS), "OMP_NUM_THREADS": str(THREADS)}
     make_environment()
-    run([kindred, "preprocess", "--train", gowalla / "train.txt", "--test", gowalla / "test.txt",
-         "--output-dir", dataset, "--quiet"], stdout=subprocess.DEVNULL)
+    preprocess(kindred, dataset, "--train", gowalla / "train.txt", "--test", gowalla / "test.txt")
     with tempfile.TemporaryDirectory(prefix="out-", dir=folder) as scratch:
-        tables = {"rank": lambda: time_rank(kindred, dataset, Path(scratch))}
+        scratch = Path(scratch)
+        tables = {"rank": lambda: time_rank(kindred, dataset, scratch),
+                  "models": lambda: time_models(kindred, dataset, scratch),
+                  "beauty": lambda: judge_beauty(kindred, amazon, folder),
+                  "temporal": lambda: judge_temporal(kindred, amazon, folder, scratch),
+                  "big": lambda: weigh_big(kindred, folder, scratch)}
         for part in os.environ.get("PARTS", PARTS).split():
             tables[part]()
 

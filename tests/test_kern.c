@@ -518,6 +518,60 @@ static void sum_rows_follows_the_formula(void **)
             }
 }
 
+static void row_products_are_the_lower_triangle_of_all_pairs(void **)
+{
+    static float x[ITEMS * 300], out[ITEMS * ITEMS];
+    static const int some[] = {1, 8, 63, 65, 255, 257, 300};
+
+    fill(x, ITEMS * 300, 4);
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int d = 0; d < ARRAY_LEN(some); d++)
+            for (int n = 1; n <= ITEMS; n++) {
+                (*k)->row_products(x, n, some[d], out);
+                for (int i = 0; i < n; i++)
+                    for (int j = 0; j <= i; j++)
+                        near("row_products", (*k)->isa, some[d], out[i * n + j],
+                             plain_dot(x + i * some[d], x + j * some[d], some[d]));
+            }
+}
+
+/* x x^T + 1, and its product with a known x. */
+static void cholesky_solves_definite_systems(void **)
+{
+    enum { N_MAX = 300 };
+    static float x[N_MAX * 8], a[N_MAX * N_MAX], b[N_MAX], want[N_MAX];
+    static const int some[] = {1, 2, 7, 31, 32, 33, 64, 65, 100, 290, N_MAX};
+
+    fill(x, N_MAX * 8, 5);
+    fill(want, N_MAX, 6);
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int s = 0; s < ARRAY_LEN(some); s++) {
+            int n = some[s];
+
+            for (int i = 0; i < n; i++) {
+                double sum = 0;
+
+                for (int j = 0; j < n; j++) {
+                    double product = plain_dot(x + i * 8, x + j * 8, 8) + (i == j);
+
+                    a[i * n + j] = j > i ? NAN : (float)product; /* which isn't read */
+                    sum += product * want[j];
+                }
+                b[i] = (float)sum;
+            }
+            assert_true((*k)->cholesky(n, a));
+            (*k)->cholesky_solve(n, a, b);
+            for (int i = 0; i < n; i++)
+                if (!(fabs(b[i] - want[i]) < 1e-4))
+                    fail_msg("%s, n %d: x[%d] is %g, want %g", (*k)->isa, n, i, b[i], want[i]);
+            for (int i = 0; i < n * n; i++)
+                a[i] = 1; /* of rank 1 */
+            assert_int_equal((*k)->cholesky(n, a), n == 1);
+            a[0] = NAN;
+            assert_false((*k)->cholesky(n, a));
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -539,6 +593,8 @@ int main(void)
         cmocka_unit_test(scaled_and_add_scaled_follow_the_formula),
         cmocka_unit_test(above_lists_what_beats_its_limit),
         cmocka_unit_test(sum_rows_follows_the_formula),
+        cmocka_unit_test(row_products_are_the_lower_triangle_of_all_pairs),
+        cmocka_unit_test(cholesky_solves_definite_systems),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

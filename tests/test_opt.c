@@ -58,6 +58,29 @@ static void nothing_given_leaves_the_defaults(void **)
     assert_memory_equal(&v, &sample_default, sizeof v);
 }
 
+static void assert_words(const struct opt_list *list, const char *const *want)
+{
+    int n = 0;
+
+    for (; want[n]; n++) {
+        assert_true(n < list->n);
+        assert_string_equal(list->items[n], want[n]);
+    }
+    assert_int_equal(list->n, n);
+}
+
+static void a_list_given_again_goes_on(void **)
+{
+    const char *const argv[] = {"--input",   "a",       "b", "--epochs", "2",
+                                "--input=c", "--input", "d", NULL};
+    AUTO(opt_set) s = {0};
+    struct err err = {0};
+    struct sample v;
+
+    assert_ok(parse(&s, &v, argv, 0, &err), err);
+    assert_words(&v.input, (const char *const[]){"a", "b", "c", "d", NULL});
+}
+
 /* Each line that is refused, and a part of what is said about it. */
 static const struct {
     const char *argv[4], *says;
@@ -122,6 +145,20 @@ static bool parse_with_config(struct sample *v, const char *text, const char *ex
     ok = parse(s, v, argv, 0, err);
     unlink(path);
     return ok;
+}
+
+static void a_list_of_the_command_line_or_the_section_takes_the_place_of_one_before(void **)
+{
+    static const char text[] = "input: [x, y]\ntrain:\n  input: [z]\n";
+
+    for (int given = 0; given < 2; given++) {
+        AUTO(opt_set) s = {0};
+        struct err err = {0};
+        struct sample v;
+
+        assert_ok(parse_with_config(&v, text, given ? "--input=a" : NULL, &err, &s), err);
+        assert_words(&v.input, (const char *const[]){given ? "a" : "z", NULL});
+    }
 }
 
 static void the_command_line_wins_over_the_file_and_the_section_over_the_top(void **)
@@ -246,6 +283,8 @@ static void lists_of_numbers_are_checked(void **)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_list_given_again_goes_on),
+        cmocka_unit_test(a_list_of_the_command_line_or_the_section_takes_the_place_of_one_before),
         cmocka_unit_test(every_kind_is_read),
         cmocka_unit_test(nothing_given_leaves_the_defaults),
         cmocka_unit_test(faults_name_the_option_and_what_would_be_right),

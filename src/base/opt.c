@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 
 enum { NAME_MAX_LEN = 64, HELP_COLUMN = 28, HELP_WIDTH = 80 };
@@ -177,12 +178,20 @@ static bool set_number(const struct opt *o, void *out, const char *text, const c
     return true;
 }
 
+/* On the command line a list that is given again goes on; elsewhere what comes later wins. */
 static bool set_list(struct opt_set *s, struct opt_list *out, const char *const *texts, int n)
 {
-    const char **items = own(s, xcalloc((size_t)n, sizeof *items));
+    const char **items;
+    int before = 0;
 
-    memcpy(items, texts, (size_t)n * sizeof *items);
-    *out = (struct opt_list){items, n};
+    for (int i = s->line_from; i < s->n_owned; i++)
+        if (s->owned[i] == out->items)
+            before = out->n;
+    items = own(s, xcalloc((size_t)(before + n), sizeof *items));
+    if (before)
+        memcpy(items, out->items, (size_t)before * sizeof *items);
+    memcpy(items + before, texts, (size_t)n * sizeof *items);
+    *out = (struct opt_list){items, before + n};
     return true;
 }
 
@@ -272,6 +281,7 @@ static int parse_one(struct opt_set *s, const char *const *argv, unsigned flags,
 
 static bool parse_argv(struct opt_set *s, const char *const *argv, unsigned flags, struct err *err)
 {
+    s->line_from = s->n_owned;
     while (*argv) {
         int took = 1;
 
@@ -288,6 +298,7 @@ static bool parse_argv(struct opt_set *s, const char *const *argv, unsigned flag
 
 static bool parse_env(struct opt_set *s, struct err *err)
 {
+    s->line_from = INT_MAX;
     for (int g = 0; g < s->n; g++)
         for (const struct opt *o = s->groups[g].table; o->name; o++) {
             char name[NAME_MAX_LEN];
@@ -347,6 +358,7 @@ static bool parse_config(struct opt_set *s, const char *path, const char *comman
 
     if (!yaml_load(&y, path, err))
         return false;
+    s->line_from = INT_MAX;
     for (int pass = 0; pass < 2; pass++) /* what stands in the section wins */
         for (int i = 0; i < y.n; i++)
             if ((y.entries[i].section != NULL) == pass &&

@@ -22,7 +22,7 @@
 
 typedef const char *opt_text;
 
-/* --input a b c: all that follows up to the next option. */
+/* --input a b --input c: all that follows up to the next option, each time it's given. */
 struct opt_list {
     const char **items;
     int n;
@@ -78,6 +78,7 @@ struct opt_set {
     int n;
     void **owned; /* text that came from config files, and arrays of lists */
     int n_owned;
+    int line_from; /* from there on, arrays are of the command line: lists there are added to */
 };
 
 /* Add a group and set its values to the defaults. All memory stays the caller's. */

@@ -1,6 +1,7 @@
 #include "cmd/cmd.h"
 
 #include "cmd/report.h"
+#include "base/log.h"
 #include "model/store.h"
 
 #include <omp.h>
@@ -8,7 +9,7 @@
 #define BASELINES_OPTIONS(X, S)                                                                    \
     X(S, opt_text, data_dir, "data/processed", 0, 0, "DIR", "what preprocess wrote")               \
     X(S, opt_text, models, "all", 0, 0, "NAME,...",                                                \
-      "which; all is every model that needs no epochs")                                            \
+      "which; all is every model that needs no epochs and can be made of the data")                \
     X(S, opt_text, model_path, NULL, 0, 0, "FILE", "a trained model to stand beside them")         \
     X(S, int64_t, seed, 1, 0, 1e15, "N", "of what is random")
 
@@ -21,7 +22,9 @@ struct table {
     const struct baselines_opts *o;
     const struct report *report;
     const struct dataset *d;
-    struct json_out *json;
+    const struct heldout *heldout;
+    struct outcome *outcomes; /* (n) */
+    int n;
 };
 
 static int choose(const char *text, const struct model_ops *out[CHOSEN_MAX], struct err *err)
@@ -68,59 +71,125 @@ static unsigned times_for(const struct model_ops *const *chosen, int n)
     return 0;
 }
 
-static bool add_row(const struct table *t, const struct model *m, struct err *err)
+static bool add_row(struct table *t, const struct model *m, struct err *err)
 {
     const struct report *report = t->report;
-    struct rank_result r;
+    struct outcome *o = &t->outcomes[t->n];
+    AUTO(ranking) r = {0};
 
-    if (!rank_evaluate(m, t->d, report->held_out, &report->plan, &r, err))
+    if (!report_measure(report, m, t->heldout, &r, o, err))
         return false;
-    json_open(t->json, NULL, '{');
-    report_write_json(m, report->held_out, &report->plan, &r, t->json);
-    json_close(t->json, '}');
+    t->n++;
     if (report->out)
-        report_print_row(m, &report->plan, &r, report->out);
+        report_print_row(report, o, 0, false, true);
     return true;
 }
 
-static bool add_fitted(const struct table *t, const struct model_ops *ops, struct err *err)
+/* Of all models, one that can't be made of this data, or on this machine, is left out. */
+static bool pass_over(const struct table *t, const struct model_ops *ops, struct err *err)
+{
+    if (strcmp(t->o->models, "all") || (err->kind != ERR_DATA && err->kind != ERR_IO))
+        return false;
+    log_warn("baselines.left_out", "model=%s error=\"%s\"", ops->name, err->msg);
+    *err = (struct err){0};
+    return true;
+}
+
+static bool add_fitted(struct table *t, const struct model_ops *ops, struct err *err)
 {
     struct model *m = model_new(ops, t->d->n_users, t->d->n_items, t->d->digest, ops->defaults,
                                 (uint64_t)t->o->seed);
-    bool ok = ops->fit(m, &t->d->part[DATASET_TRAIN], err) && add_row(t, m, err);
+    bool ok =
+        ops->fit(m, &t->d->part[DATASET_TRAIN], err) ? add_row(t, m, err) : pass_over(t, ops, err);
 
     model_free(m);
     return ok;
 }
 
-static bool add_all(const struct table *t, const struct model_ops *const *chosen, int n,
+/* The first values are printed as models are done. */
+static bool add_all(struct table *t, const struct model_ops *const *chosen, int n,
                     const struct model *trained, struct err *err)
 {
-    if (trained && !store_check(trained, t->o->model_path, t->d, t->o->data_dir, err))
-        return false;
-    json_open(t->json, NULL, '{');
-    json_put_str(t->json, "split", t->report->o.split);
-    json_put_str(t->json, "digest", t->d->digest);
-    json_open(t->json, "results", '[');
-    if (t->report->out)
-        report_print_head(&t->report->plan, t->report->out);
+    const struct heldout *h = t->heldout;
+    const struct rank_result over = {.known.n_users = h->n_known,
+                                     .all.n_users = h->n_users,
+                                     .n_rows = h->n_rows,
+                                     .n_new_rows = h->n_new_rows};
+
+    if (t->report->out) {
+        report_print_head(t->report, &over);
+        fprintf(t->report->out, "known users\n");
+        report_print_columns(t->report, 0, true);
+    }
     for (int i = 0; i < n; i++)
         if (!add_fitted(t, chosen[i], err))
             return false;
-    if (trained && !add_row(t, trained, err))
+    return !trained || add_row(t, trained, err);
+}
+
+/* Known users' further values, then all users' if there are others; groups last. */
+static void print_rest(const struct table *t)
+{
+    const struct report *r = t->report;
+    int tables = t->heldout->n_known < t->heldout->n_users ? 2 : 1;
+
+    for (int all = 0; all < tables; all++)
+        for (int first = all ? 0 : REPORT_VALUES_A_LINE; first < report_n_shown(r);
+             first += REPORT_VALUES_A_LINE) {
+            fprintf(r->out, all && !first ? "\nall users\n" : "\n");
+            report_print_columns(r, first, false);
+            for (int i = 0; i < t->n; i++)
+                report_print_row(r, &t->outcomes[i], first, all, false);
+        }
+    for (int i = 0; r->n_by_shown && i < t->n; i++) {
+        fprintf(r->out, "\n%s", t->outcomes[i].model);
+        report_print_groups(r, &t->outcomes[i]);
+    }
+}
+
+static bool write_results(const struct table *t, struct err *err)
+{
+    AUTO(json_out) json = {.pretty = true};
+
+    json_open(&json, NULL, '{');
+    json_put_str(&json, "split", t->report->o.split);
+    json_put_str(&json, "digest", t->d->digest);
+    json_open(&json, "results", '[');
+    for (int i = 0; i < t->n; i++) {
+        json_open(&json, NULL, '{');
+        report_write_json(t->report, &t->outcomes[i], &json);
+        json_close(&json, '}');
+    }
+    json_close(&json, ']');
+    json_close(&json, '}');
+    return cmd_write_json(&json, t->report->o.json, err);
+}
+
+static bool measure_all(struct table *t, const struct model_ops *const *chosen, int n,
+                        const struct model *trained, struct err *err)
+{
+    bool ok;
+
+    if (trained && !store_check(trained, t->o->model_path, t->d, t->o->data_dir, err))
         return false;
-    json_close(t->json, ']');
-    json_close(t->json, '}');
-    return cmd_write_json(t->json, t->report->o.json, err);
+    t->outcomes = xcalloc((size_t)n + 1, sizeof *t->outcomes);
+    ok = add_all(t, chosen, n, trained, err);
+    if (ok && t->report->out)
+        print_rest(t);
+    ok = ok && write_results(t, err);
+    for (int i = 0; i <= n; i++)
+        outcome_release(&t->outcomes[i]);
+    free(t->outcomes);
+    return ok;
 }
 
 static bool baselines(const struct baselines_opts *o, const struct report *report, struct err *err)
 {
     const struct model_ops *chosen[CHOSEN_MAX];
     struct model *trained = NULL;
-    AUTO(json_out) json = {.pretty = true};
     AUTO(dataset) d = {0};
-    struct table t = {o, report, &d, &json};
+    AUTO(heldout) h = {0};
+    struct table t = {.o = o, .report = report, .d = &d, .heldout = &h};
     int n = choose(o->models, chosen, err);
     bool ok;
 
@@ -130,7 +199,8 @@ static bool baselines(const struct baselines_opts *o, const struct report *repor
         omp_set_num_threads(report->o.threads);
     ok =
         dataset_open(&d, o->data_dir, report_parts(report->held_out) | times_for(chosen, n), err) &&
-        add_all(&t, chosen, n, trained, err);
+        heldout_make(&h, &d, report->held_out, report->o.threads, err) &&
+        measure_all(&t, chosen, n, trained, err);
     model_free(trained);
     return ok;
 }

@@ -102,10 +102,10 @@ static void print_summary(const struct loop_result *r, const struct model *m, co
         printf("val, %d known users:", last->val.known.n_users);
         for (int i = 0; i < r->metrics.n_metrics; i++)
             for (int j = 0; j < r->metrics.n_k; j++) {
-                char mean[REPORT_MEAN_MAX];
+                char mean[RANK_NUMBER];
 
                 printf("  %s@%d %s", r->metrics.metrics[i]->name, r->metrics.k[j],
-                       report_mean(last->val.known.value[i * r->metrics.n_k + j], mean));
+                       rank_number(last->val.known.value[i * r->metrics.n_k + j], mean));
             }
         printf("\n");
     }

@@ -1,19 +1,13 @@
 #include "data/chart.h"
 
 #include "base/html.h"
+#include "base/plot.h"
 #include "data/timestamp.h"
 
 #include <math.h>
 #include <time.h>
 
-enum { SIZE = 1000, TICKS_MAX = 12 };
-
-/* A place on an axis, from 0 to 1, and its label. */
-struct ticks {
-    int n;
-    double at[TICKS_MAX];
-    char label[TICKS_MAX][CHART_DATE_MAX];
-};
+enum { SIZE = PLOT_SIZE };
 
 /* ---- dates ---- */
 
@@ -114,7 +108,7 @@ static int64_t next_tick(const struct tick_step *step, int64_t t)
     }
 }
 
-static void time_ticks(struct ticks *ticks, int64_t start, int64_t end)
+static void time_ticks(struct plot_ticks *ticks, int64_t start, int64_t end)
 {
     for (int i = 0; i < ARRAY_LEN(tick_steps); i++) {
         const struct tick_step *step = &tick_steps[i];
@@ -123,102 +117,13 @@ static void time_ticks(struct ticks *ticks, int64_t start, int64_t end)
 
         if ((end - start) / ms > 8)
             continue;
-        for (t = next_tick(step, start); t < end && ticks->n < TICKS_MAX;
+        for (t = next_tick(step, start); t < end && ticks->n < PLOT_TICKS_MAX;
              t = next_tick(step, t + 1)) {
             ticks->at[ticks->n] = (double)(t - start) / (double)(end - start);
             format_time(t, step->format, ticks->label[ticks->n++]);
         }
         return;
     }
-}
-
-/* ---- axes ---- */
-
-static void label_int(char out[static CHART_DATE_MAX], int64_t n)
-{
-    AUTO(buf) b = {0};
-
-    html_put_int(&b, n);
-    snprintf(out, CHART_DATE_MAX, "%s", buf_str(&b));
-}
-
-/* 0, step, 2 step, ... up to the first that isn't below max, which is returned: three to five of
- * them for each max of 5 or more. */
-static int64_t count_ticks(struct ticks *ticks, int64_t max)
-{
-    int64_t step = 1, top;
-
-    for (int k = 0; step * 5 < max; k++)
-        step = k % 3 == 1 ? step / 2 * 5 : step * 2; /* 1 2 5 10 20 50 ... */
-    top = (max + step - 1) / step * step;
-    for (int64_t y = 0; y <= top; y += step) {
-        ticks->at[ticks->n] = (double)y / (double)top;
-        label_int(ticks->label[ticks->n++], y);
-    }
-    return top;
-}
-
-/* The powers of ten from 1 to max. */
-static void decade_ticks(struct ticks *ticks, int64_t max)
-{
-    for (int64_t x = 1; x <= max; x *= 10) {
-        ticks->at[ticks->n] = log((double)x) / log((double)max);
-        label_int(ticks->label[ticks->n++], x);
-    }
-}
-
-static void put_label(struct buf *b, const char *class, const char *side, double at,
-                      const char *text)
-{
-    buf_printf(b, "<span class=\"%s\" style=\"%s:%.2f%%\">", class, side, 100 * at);
-    html_put_text(b, text);
-    buf_puts(b, "</span>\n");
-}
-
-/* Both axes' labels, behind the SVG. Where many stand on the x axis, a phone shows every second. */
-static void put_axes(struct buf *b, const struct ticks *x, const struct ticks *y)
-{
-    for (int i = 0; i < y->n; i++)
-        put_label(b, "y", "bottom", y->at[i], y->label[i]);
-    for (int i = 0; i < x->n; i++)
-        put_label(b, i % 2 && x->n > 5 ? "x odd" : "x", "left", x->at[i], x->label[i]);
-}
-
-/* Open the plot, with room on the left for the widest of the labels, and its SVG. */
-static void open_plot(struct buf *b, const struct ticks *y, const char *class, const char *label)
-{
-    size_t widest = 0;
-
-    for (int i = 0; i < y->n; i++)
-        widest = MAX(widest, strlen(y->label[i]));
-    buf_printf(b, "<div class=\"plot %s\" style=\"--gutter:%zuch\">\n", class, widest + 1);
-    buf_printf(b,
-               "<svg role=\"img\" viewBox=\"0 0 %d %d\" preserveAspectRatio=\"none\" aria-label=\"",
-               SIZE, SIZE);
-    html_put_text(b, label);
-    buf_puts(b, "\">\n");
-}
-
-static void put_grid(struct buf *b, const struct ticks *x, const struct ticks *y)
-{
-    buf_puts(b, "<path class=\"grid\" d=\"");
-    for (int i = 0; x && i < x->n; i++)
-        buf_printf(b, "M%.1f,0V%d", SIZE * x->at[i], SIZE);
-    for (int i = 0; i < y->n; i++)
-        buf_printf(b, "M0,%.1fH%d", SIZE * (1 - y->at[i]), SIZE);
-    buf_puts(b, "\"/>\n");
-}
-
-/* What shows its text when pointed at: a strip of the plot from x0 to x1. */
-static void open_strip(struct buf *b, double x0, double x1)
-{
-    buf_printf(b, "<rect class=\"hit\" x=\"%.1f\" y=\"0\" width=\"%.1f\" height=\"%d\"><title>", x0,
-               x1 - x0, SIZE);
-}
-
-static void close_strip(struct buf *b)
-{
-    buf_puts(b, "</title></rect>\n");
 }
 
 /* ---- rows over time ---- */
@@ -253,7 +158,7 @@ static void put_bin_strips(struct buf *b, const struct summary *s)
     char date[CHART_DATE_MAX];
 
     for (int i = 0; i < s->n_bins; i++) {
-        open_strip(b, width * i, width * (i + 1));
+        plot_open_strip(b, width * i, width * (i + 1));
         chart_date(s, s->bins_start + i * s->bin_ms, date);
         buf_puts(b, "The ");
         chart_put_bin(b, s);
@@ -263,7 +168,7 @@ static void put_bin_strips(struct buf *b, const struct summary *s)
                 buf_printf(b, "\n%s: ", dataset_parts[p]);
                 html_put_int(b, s->bins[i][p]);
             }
-        close_strip(b);
+        plot_close_strip(b);
     }
 }
 
@@ -292,25 +197,25 @@ static void put_cuts(struct buf *b, const struct summary *s)
 
 void chart_over_time(struct buf *b, const struct summary *s)
 {
-    struct ticks x = {0}, y = {0};
+    struct plot_ticks x = {0}, y = {0};
     AUTO(buf) label = {0};
     int64_t max = 1, top;
 
     for (int i = 0; i < s->n_bins; i++)
         max = MAX(max, bin_sum(s, i, DATASET_PARTS));
-    top = count_ticks(&y, max);
+    top = plot_count_ticks(&y, max);
     time_ticks(&x, s->bins_start, s->bins_start + s->n_bins * s->bin_ms);
     buf_puts(&label, "Rows for each ");
     chart_put_bin(&label, s);
     buf_puts(&label, ", stacked by train, val and test; at most ");
     html_put_int(&label, max);
-    open_plot(b, &y, s->has_cuts ? "time has-cuts" : "time", buf_str(&label));
-    put_grid(b, NULL, &y);
+    plot_open(b, &y, s->has_cuts ? "time has-cuts" : "time", buf_str(&label));
+    plot_put_grid(b, NULL, &y);
     for (int p = 0; p < DATASET_PARTS; p++)
         put_bars(b, s, p, top);
     put_bin_strips(b, s);
     buf_puts(b, "</svg>\n");
-    put_axes(b, &x, &y);
+    plot_put_axes(b, &x, &y);
     put_cuts(b, s);
     buf_puts(b, "</div>\n");
 }
@@ -356,12 +261,12 @@ static void put_rank_strips(struct buf *b, const struct summary *s, int64_t x_ma
         double to =
             i + 1 < t->n_points ? (here + log_place(t->points[i + 1].rank, x_max)) / 2 : here;
 
-        open_strip(b, from, to);
+        plot_open_strip(b, from, to);
         buf_puts(b, "Rank ");
         html_put_int(b, t->points[i].rank);
         put_at_rank(b, &s->items, i, t->points[i].rank, "item");
         put_at_rank(b, &s->users, i, t->points[i].rank, "user");
-        close_strip(b);
+        plot_close_strip(b);
         from = to;
     }
 }
@@ -370,17 +275,17 @@ void chart_tails(struct buf *b, const struct summary *s)
 {
     int64_t x_max = MAX(10, MAX(s->users.n, s->items.n));
     int64_t y_max = MAX(10, MAX(s->users.max, s->items.max));
-    struct ticks x = {0}, y = {0};
+    struct plot_ticks x = {0}, y = {0};
 
-    decade_ticks(&x, x_max);
-    decade_ticks(&y, y_max);
-    open_plot(b, &y, "tails",
+    plot_decade_ticks(&x, x_max);
+    plot_decade_ticks(&y, y_max);
+    plot_open(b, &y, "tails",
               "Rows by rank of items and of users, both axes logarithmic: the most first");
-    put_grid(b, &x, &y);
+    plot_put_grid(b, &x, &y);
     put_line(b, &s->users, "users", x_max, y_max);
     put_line(b, &s->items, "items", x_max, y_max);
     put_rank_strips(b, s, x_max);
     buf_puts(b, "</svg>\n");
-    put_axes(b, &x, &y);
+    plot_put_axes(b, &x, &y);
     buf_puts(b, "</div>\n");
 }

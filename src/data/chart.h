@@ -1,8 +1,4 @@
-/* chart.h - a dataset's summary drawn: SVG that stretches, words around it that don't.
- *
- * The marks are in an SVG of 1000 by 1000 without an aspect of its own, so that a chart is as wide
- * as its page; axis labels are HTML beside it, so that they are as large on a phone. The looks are
- * report_style.c's. */
+/* chart.h - a dataset's summary drawn. */
 #ifndef KINDRED_CHART_H
 #define KINDRED_CHART_H
 

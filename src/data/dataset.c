@@ -227,7 +227,9 @@ static bool append_ids(struct ids *ids, struct buf *bytes, struct duck *d, const
     return !rows.failed;
 }
 
-bool ids_open(struct ids *ids, const char *dir, const char *what, struct err *err)
+/* what: "user" or "item"; column: an expression over their file's columns. */
+static bool open_texts(struct ids *ids, const char *dir, const char *what, const char *column,
+                       struct err *err)
 {
     bool users = !strcmp(what, "user");
     AUTO_FREE char *path = NULL, *sql = NULL;
@@ -244,8 +246,8 @@ bool ids_open(struct ids *ids, const char *dir, const char *what, struct err *er
     if (!path || !duck_open(&d, NULL, err) || !duck_set_text(&d, "file", path, err))
         return false;
     ids->offsets = xcalloc((size_t)n + 1, sizeof *ids->offsets);
-    sql = xasprintf("SELECT %s_id FROM read_parquet(getvariable('file')) ORDER BY %s_idx LIMIT %d",
-                    what, what, n);
+    sql = xasprintf("SELECT %s FROM read_parquet(getvariable('file')) ORDER BY %s_idx LIMIT %d",
+                    column, what, n);
     if (!append_ids(ids, &bytes, &d, sql, err))
         return false;
     if (ids->n != n)
@@ -253,6 +255,18 @@ bool ids_open(struct ids *ids, const char *dir, const char *what, struct err *er
     ids->bytes = bytes.data;
     bytes = (struct buf){0};
     return true;
+}
+
+bool ids_open(struct ids *ids, const char *dir, const char *what, struct err *err)
+{
+    AUTO_FREE char *column = xasprintf("%s_id", what);
+
+    return open_texts(ids, dir, what, column, err);
+}
+
+bool titles_open(struct ids *titles, const char *dir, struct err *err)
+{
+    return open_texts(titles, dir, "item", "coalesce(nullif(trim(title), ''), item_id)", err);
 }
 
 void ids_release(struct ids *ids)

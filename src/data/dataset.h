@@ -65,7 +65,10 @@ struct ids {
 NODISCARD bool ids_open(struct ids *ids, const char *dir, const char *what, struct err *err);
 void ids_release(struct ids *ids);
 
-/* Cost: a binary search. -1 when there is no such id. */
+/* What items are called, in their order: the title, or the id of one without. */
+NODISCARD bool titles_open(struct ids *titles, const char *dir, struct err *err);
+
+/* Cost: a binary search, of ids. -1 when there is no such id. */
 int32_t ids_find(const struct ids *ids, const char *id);
 
 static inline const char *ids_get(const struct ids *ids, int32_t i)

@@ -1,59 +1,8 @@
 #include "data/report_page.h"
 
-#include "base/file.h"
 #include "base/html.h"
+#include "base/page.h"
 #include "data/chart.h"
-
-/* ---- pieces ---- */
-
-static void open_card(struct buf *b, const char *id, const char *title)
-{
-    buf_printf(b, "<section class=\"card %s\" aria-labelledby=\"%s\">\n<h2 id=\"%s\">%s</h2>\n", id,
-               id, id, title);
-}
-
-static void close_card(struct buf *b)
-{
-    buf_puts(b, "</section>\n");
-}
-
-/* A table's head: names separated by '|', the first one of the rows. */
-static void open_table(struct buf *b, const char *columns)
-{
-    buf_puts(b, "<table>\n<thead><tr>");
-    while (*columns) {
-        int n = (int)strcspn(columns, "|");
-
-        buf_printf(b, "<th scope=\"col\">%.*s</th>", n, columns);
-        columns += n + (columns[n] == '|');
-    }
-    buf_puts(b, "</tr></thead>\n<tbody>\n");
-}
-
-static void close_table(struct buf *b)
-{
-    buf_puts(b, "</tbody>\n</table>\n");
-}
-
-static void open_details(struct buf *b, const char *columns)
-{
-    buf_puts(b,
-             "<details>\n<summary>The numbers</summary>\n<div class=\"scroll\" tabindex=\"0\">\n");
-    open_table(b, columns);
-}
-
-static void close_details(struct buf *b)
-{
-    close_table(b);
-    buf_puts(b, "</div>\n</details>\n");
-}
-
-static void put_cell(struct buf *b, int64_t n)
-{
-    buf_puts(b, "<td>");
-    html_put_int(b, n);
-    buf_puts(b, "</td>");
-}
 
 /* One bar of a list: a label, from where to where it goes (0 to 1), a count and its share. */
 static void put_bar(struct buf *b, const char *label, const char *class, double from, double to,
@@ -65,10 +14,9 @@ static void put_bar(struct buf *b, const char *label, const char *class, double 
     html_put_int(b, n);
     buf_puts(b, "</span><span class=\"share\">");
     html_put_share(b, share);
-    buf_printf(b,
-               "</span><span class=\"track\" aria-hidden=\"true\"><i class=\"%s\" "
-               "style=\"left:min(%.3f%%,100%% - 2px);width:%.3f%%\"></i></span></li>\n",
-               class, 100 * from, 100 * (to - from));
+    buf_puts(b, "</span>");
+    page_put_track(b, class, from, to);
+    buf_puts(b, "</li>\n");
 }
 
 static double ratio(int64_t a, int64_t b)
@@ -103,9 +51,7 @@ static void put_head(struct buf *b, const struct report_page *p)
     const struct summary *s = p->summary;
     char first[CHART_DATE_MAX], last[CHART_DATE_MAX];
 
-    buf_puts(b, "<header>\n<p class=\"over\">Dataset</p>\n<h1>");
-    html_put_text(b, p->title);
-    buf_puts(b, "</h1>\n");
+    page_open_header(b, "Dataset", p->title);
     if (s->has_times) {
         chart_date(s, s->first_time, first);
         chart_date(s, s->last_time, last);
@@ -132,22 +78,22 @@ static void put_parts(struct buf *b, const struct summary *s)
 
 static void put_time_table(struct buf *b, const struct summary *s)
 {
-    open_details(b, "from|train|val|test");
+    page_open_details(b, "from|train|val|test");
     for (int i = 0; i < s->n_bins; i++) {
         char date[CHART_DATE_MAX];
 
         chart_date(s, s->bins_start + i * s->bin_ms, date);
         buf_printf(b, "<tr><th scope=\"row\">%s</th>", date);
         for (int p = 0; p < DATASET_PARTS; p++)
-            put_cell(b, s->bins[i][p]);
+            page_put_cell(b, s->bins[i][p]);
         buf_puts(b, "</tr>\n");
     }
-    close_details(b);
+    page_close_details(b);
 }
 
 static void put_time(struct buf *b, const struct summary *s)
 {
-    open_card(b, "over-time", s->has_times ? "Rows over time" : "Parts");
+    page_open_card(b, "over-time", s->has_times ? "Rows over time" : "Parts");
     put_parts(b, s);
     if (s->has_times) {
         buf_puts(b, "<p class=\"axis\">rows per ");
@@ -156,7 +102,7 @@ static void put_time(struct buf *b, const struct summary *s)
         chart_over_time(b, s);
         put_time_table(b, s);
     }
-    close_card(b);
+    page_close_card(b);
 }
 
 /* ---- the long tail ---- */
@@ -173,47 +119,45 @@ static void put_tail_words(struct buf *b, const struct summary *s)
 static void put_tail_row(struct buf *b, const char *name, const struct summary_tail *t)
 {
     buf_printf(b, "<tr><th scope=\"row\">%s</th>", name);
-    put_cell(b, t->min);
-    put_cell(b, t->median);
+    page_put_cell(b, t->min);
+    page_put_cell(b, t->median);
     buf_printf(b, "<td>%.1f</td>", t->mean);
-    put_cell(b, t->p90);
-    put_cell(b, t->p99);
-    put_cell(b, t->max);
+    page_put_cell(b, t->p90);
+    page_put_cell(b, t->p99);
+    page_put_cell(b, t->max);
     buf_printf(b, "<td>%.2f</td></tr>\n", t->gini);
 }
 
 static void put_point_table(struct buf *b, const struct summary *s)
 {
-    open_details(b, "of|rank|rows");
+    page_open_details(b, "of|rank|rows");
     for (int k = 0; k < 2; k++) {
         const struct summary_tail *t = k ? &s->users : &s->items;
 
         for (int i = 0; i < t->n_points; i++) {
             buf_printf(b, "<tr><th scope=\"row\">%s</th>", k ? "users" : "items");
-            put_cell(b, t->points[i].rank);
-            put_cell(b, t->points[i].n_rows);
+            page_put_cell(b, t->points[i].rank);
+            page_put_cell(b, t->points[i].n_rows);
             buf_puts(b, "</tr>\n");
         }
     }
-    close_details(b);
+    page_close_details(b);
 }
 
 static void put_tails(struct buf *b, const struct summary *s)
 {
-    open_card(b, "long-tail", "The long tail");
+    page_open_card(b, "long-tail", "The long tail");
     put_tail_words(b, s);
     buf_puts(b, "<ul class=\"legend\">\n<li class=\"items\">items</li>\n"
                 "<li class=\"users\">users</li>\n</ul>\n<p class=\"axis\">rows</p>\n");
     chart_tails(b, s);
-    buf_puts(b, "<p class=\"axis right\">rank, the most rows first</p>\n<div class=\"scroll\" "
-                "tabindex=\"0\">\n");
-    open_table(b, "rows per|min|median|mean|90 %|99 %|max|Gini");
+    buf_puts(b, "<p class=\"axis right\">rank, the most rows first</p>\n");
+    page_open_wide_table(b, "rows per|min|median|mean|90 %|99 %|max|Gini");
     put_tail_row(b, "item", &s->items);
     put_tail_row(b, "user", &s->users);
-    close_table(b);
-    buf_puts(b, "</div>\n");
+    page_close_wide_table(b);
     put_point_table(b, s);
-    close_card(b);
+    page_close_card(b);
 }
 
 /* ---- the funnel ---- */
@@ -223,7 +167,7 @@ static void put_funnel(struct buf *b, const struct report_page *p)
 {
     int64_t all = p->funnel[0].n, left = all;
 
-    open_card(b, "funnel", "What was kept, and what was not");
+    page_open_card(b, "funnel", "What was kept, and what was not");
     buf_puts(b, "<ul class=\"bars\">\n");
     for (int i = 0; i < p->n_funnel; i++) {
         const struct report_step *step = p->funnel + i;
@@ -238,7 +182,7 @@ static void put_funnel(struct buf *b, const struct report_page *p)
                 dropped ? ratio(left, all) : 0, to, step->n, ratio(step->n, all));
     }
     buf_puts(b, "</ul>\n");
-    close_card(b);
+    page_close_card(b);
 }
 
 /* ---- ratings and facts ---- */
@@ -251,7 +195,7 @@ static void put_ratings(struct buf *b, const struct summary *s)
         most = MAX(most, s->ratings[i].n);
         all += s->ratings[i].n;
     }
-    open_card(b, "ratings", "Ratings");
+    page_open_card(b, "ratings", "Ratings");
     buf_puts(b, "<ul class=\"bars narrow\">\n");
     for (int i = s->n_ratings - 1; i >= 0; i--) {
         const struct summary_rating *r = s->ratings + i;
@@ -261,12 +205,12 @@ static void put_ratings(struct buf *b, const struct summary *s)
         put_bar(b, label, "rating", 0, ratio(r->n, most), r->n, ratio(r->n, all));
     }
     buf_puts(b, "</ul>\n");
-    close_card(b);
+    page_close_card(b);
 }
 
 static void put_facts(struct buf *b, const struct report_page *p)
 {
-    open_card(b, "facts", "How it was made");
+    page_open_card(b, "facts", "How it was made");
     buf_puts(b, "<dl class=\"facts\">\n");
     for (int i = 0; i < p->n_facts; i++) {
         buf_puts(b, "<div><dt>");
@@ -276,18 +220,14 @@ static void put_facts(struct buf *b, const struct report_page *p)
         buf_puts(b, "</dd></div>\n");
     }
     buf_puts(b, "</dl>\n");
-    close_card(b);
+    page_close_card(b);
 }
 
 /* ---- the page ---- */
 
 static void put_page(struct buf *b, const struct report_page *p)
 {
-    buf_puts(b, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-                "<meta name=\"color-scheme\" content=\"light dark\">\n<title>");
-    html_put_text(b, p->title);
-    buf_printf(b, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<main>\n", report_style);
+    page_open(b, p->title);
     put_head(b, p);
     put_time(b, p->summary);
     put_tails(b, p->summary);
@@ -295,14 +235,13 @@ static void put_page(struct buf *b, const struct report_page *p)
     if (p->summary->n_ratings)
         put_ratings(b, p->summary);
     put_facts(b, p);
-    buf_puts(b, "</main>\n</body>\n</html>\n");
+    page_close(b);
 }
 
 bool report_page_write(const char *path, const struct report_page *p, struct err *err)
 {
-    AUTO_FREE char *dir = path_dir(path);
     AUTO(buf) page = {0};
 
     put_page(&page, p);
-    return dir_create(dir, err) && file_write(path, page.data, page.len, err);
+    return page_write(path, &page, err);
 }

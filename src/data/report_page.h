@@ -1,5 +1,4 @@
-/* report_page.h - what preprocess made, as a page to look at: one HTML file that needs no other and
- * no script, for light and dark, wide and narrow. */
+/* report_page.h - what preprocess made, as a page to look at. */
 #ifndef KINDRED_REPORT_PAGE_H
 #define KINDRED_REPORT_PAGE_H
 
@@ -22,7 +21,5 @@ struct report_page {
 
 /* Makes the file's folder too. ERR_IO. */
 NODISCARD bool report_page_write(const char *path, const struct report_page *p, struct err *err);
-
-extern const char report_style[]; /* CSS: report_style.c */
 
 #endif

@@ -51,9 +51,67 @@ static double mrr(const int32_t *hits, int n_hits, int64_t, int)
     return n_hits ? 1.0 / (hits[0] + 1) : 0;
 }
 
+/* The mean number of train rows. */
+static double popularity(int64_t n_rows, int64_t)
+{
+    return (double)n_rows;
+}
+
+/* -log2 of the share of the users who have the item, by its rows in train; one without any counts
+ * as if it had one. Source: Zhou et al., "Solving the apparent diversity-accuracy dilemma of
+ * recommender systems", PNAS 2010 (mean self-information). */
+static double novelty(int64_t n_rows, int64_t n_users)
+{
+    return -log2((double)MAX(n_rows, 1) / (double)n_users);
+}
+
+/* The share of the catalogue that is in any list. */
+static double coverage(const int32_t *listed, int32_t n_items)
+{
+    int32_t n = 0;
+
+    for (int32_t i = 0; i < n_items; i++)
+        n += listed[i] > 0;
+    return (double)n / n_items;
+}
+
+/* Gini's coefficient of how often items are listed: 0 where all are as often, towards 1 where one
+ * item has it all. With x ascending and n items: sum (2 i - n - 1) x_i / (n sum x_i). Items are
+ * sorted by counting. */
+static double gini(const int32_t *listed, int32_t n_items)
+{
+    AUTO_FREE int32_t *n_with = NULL; /* items that are in so many lists */
+    double sum = 0, weighted = 0;
+    int32_t most = 0;
+    int64_t before = 0;
+
+    for (int32_t i = 0; i < n_items; i++)
+        most = MAX(most, listed[i]);
+    n_with = xcalloc((size_t)most + 1, sizeof *n_with);
+    for (int32_t i = 0; i < n_items; i++)
+        n_with[listed[i]]++;
+    for (int32_t x = 0; x <= most; x++) { /* items before + 1 .. before + n_with[x] have x */
+        double n = n_with[x], mean_place = (double)before + (n + 1) / 2;
+
+        weighted += n * x * (2 * mean_place - n_items - 1);
+        sum += n * x;
+        before += n_with[x];
+    }
+    return weighted / (n_items * sum);
+}
+
 const struct metric metrics[] = {
-    {"recall", recall}, {"ndcg", ndcg}, {"hit", hit}, {"precision", precision},
-    {"map", map},       {"mrr", mrr},   {NULL, NULL},
+    {.name = "recall", .hits = recall},
+    {.name = "ndcg", .hits = ndcg},
+    {.name = "hit", .hits = hit},
+    {.name = "precision", .hits = precision},
+    {.name = "map", .hits = map},
+    {.name = "mrr", .hits = mrr},
+    {.name = "coverage", .lists = coverage},
+    {.name = "gini", .lists = gini},
+    {.name = "popularity", .item = popularity},
+    {.name = "novelty", .item = novelty},
+    {0},
 };
 
 static const struct metric *find(const char *name, size_t n)
@@ -62,6 +120,11 @@ static const struct metric *find(const char *name, size_t n)
         if (!strncmp(m->name, name, n) && !m->name[n])
             return m;
     return NULL;
+}
+
+const struct metric *metric_named(const char *name)
+{
+    return find(name, strlen(name));
 }
 
 static int unknown(const char *option, const char *name, size_t n, struct err *err)
@@ -75,9 +138,7 @@ static int unknown(const char *option, const char *name, size_t n, struct err *e
     if (near)
         err_set(err, ERR_USAGE, "%s: no metric '%s'; did you mean '%s'?", option, word, near);
     else
-        err_set(err, ERR_USAGE,
-                "%s: no metric '%s'; there are recall, ndcg, hit, precision, map, mrr", option,
-                word);
+        err_set(err, ERR_USAGE, "%s: no metric '%s'; there are " METRICS_NAMES, option, word);
     return -1;
 }
 

@@ -6,46 +6,107 @@
 #ifndef KINDRED_RANK_H
 #define KINDRED_RANK_H
 
+#include "eval/heldout.h"
 #include "eval/metrics.h"
+#include "eval/moments.h"
 #include "model/topk.h"
 
-enum { RANK_KS_MAX = 8 };
+enum { RANK_KS_ASKED = 8, RANK_KS_MAX = 32, RANK_VALUES_MAX = METRICS_MAX * RANK_KS_MAX };
 
-/* What to measure: each metric at each k. */
+/* What to measure: each metric at each k. Value v = m * n_k + j is of metric m at k[j]. */
 struct rank_plan {
     const struct metric *metrics[METRICS_MAX];
     int n_metrics;
     int k[RANK_KS_MAX];
     int n_k;
-    bool include_seen; /* rank what the user took before too */
-    int threads;       /* 0: all */
+    int n_metrics_shown, n_k_shown; /* tables and JSON hold only the first of them */
+    bool include_seen;              /* rank what the user took before too */
+    int threads;                    /* 0: the caller's number */
 };
 
 /* "recall,ndcg" and "10,20" into the plan; the options are named --metrics and --k. ERR_USAGE */
 NODISCARD bool rank_plan_parse(struct rank_plan *p, const char *metrics, const char *k,
                                struct err *err);
 
-/* Means over users, metric by metric, k by k: value[m * n_k + j]; NaN where there is no user. */
+/* For a page: recall where no metric of hits is asked for, all metrics of what is listed, and more
+ * ks up to the largest asked for, so that curves can be drawn. Tables and JSON don't show them. */
+void rank_plan_widen(struct rank_plan *p);
+
+/* The largest k that is shown. */
+int rank_k_shown(const struct rank_plan *p);
+
+static inline int rank_n_values(const struct rank_plan *p)
+{
+    return p->n_metrics * p->n_k;
+}
+
+/* ---- ranking ---- */
+
+/* What a model's lists hold of that which was held out. Users go by their place in heldout.users.
+ *
+ * Memory: 16 bytes a user and 8 a held-out row; 8 a user and value of a metric by item; 4 an item
+ * and k, twice, for the metrics of all lists. */
+struct ranking {
+    const struct heldout *h;
+    const struct rank_plan *plan;
+    int64_t *offsets; /* (n_users + 1) into hits, where a user's may stand */
+    struct ranking_hit {
+        int32_t rank, item; /* ranks from 0 */
+    } * hits;
+    int32_t *n_hits;    /* (n_users) by rank */
+    double *item_means; /* (n_users, values of metrics by item): NaN where nothing is listed */
+    int32_t *listed; /* (2, n_k, n_items) in how many lists: of users known to train, of others */
+    double seconds;  /* wall time */
+};
+
+/* Rank for each user of `h` whom the model serves; the plan outlives the ranking. ERR_INTERRUPTED.
+ */
+NODISCARD bool ranking_make(struct ranking *r, const struct model *m, const struct heldout *h,
+                            const struct rank_plan *plan, struct err *err);
+void ranking_release(struct ranking *r);
+
+/* All values of one user's list (rank_n_values), with the items of one group alone as relevant:
+ * those with group_of[item] == group; group_of NULL: all. False where the user has none. NaN: the
+ * metric has no value for this user: it's one of all lists together, or of what is listed where
+ * nothing is, or of what is listed and no matter of a group. */
+bool ranking_values(const struct ranking *r, int32_t user, const int8_t *group_of, int group,
+                    double *values);
+
+/* The value of a metric of hits for one user at k, which is within the plan's largest. */
+double ranking_value(const struct ranking *r, int32_t user, const struct metric *metric, int k);
+
+/* ---- means ---- */
+
+/* Over users. NaN: no mean (no user), no interval (fewer than two users, or a metric of all lists
+ * together). */
 struct rank_means {
     int32_t n_users;
-    double value[METRICS_MAX * RANK_KS_MAX];
+    double value[RANK_VALUES_MAX];
+    double half[RANK_VALUES_MAX]; /* of the 95 % interval: value - half .. value + half */
 };
 
 struct rank_result {
-    struct rank_means known; /* users with a row in train and a held-out one: the headline */
-    struct rank_means all;   /* with a held-out one; 0 for whom the model can't serve */
-    double seconds;          /* wall time */
+    struct rank_means known;    /* users with a row in train and a held-out one: the headline */
+    struct rank_means all;      /* with a held-out one; 0 for whom the model can't serve */
+    int64_t n_rows, n_new_rows; /* held-out rows; those of items without train rows */
+    double seconds;             /* wall time */
 };
 
-/* Rank for each user with held-out rows. The history of a user, which is left out of the list, are
- * the rows of the parts before `held_out`: train for val; train and val for test. Those parts must
- * be in memory.
- *
- * Memory: a double a user and value. The sums are taken in the order of users: the numbers do not
- * depend on the number of threads. ERR_DATA when nobody has a held-out row, ERR_INTERRUPTED. */
+/* The numbers do not depend on the number of threads. */
+void ranking_result(const struct ranking *r, struct rank_result *out);
+
+/* All of it at once: heldout_make, ranking_make, ranking_result. ERR_DATA, ERR_INTERRUPTED. */
 NODISCARD bool rank_evaluate(const struct model *m, const struct dataset *d,
                              enum dataset_part held_out, const struct rank_plan *plan,
                              struct rank_result *out, struct err *err);
+
+/* "0.0318": four digits that count, one decimal at least; "-" for no number. */
+enum { RANK_NUMBER = 24 };
+const char *rank_number(double x, char out[static RANK_NUMBER]);
+int rank_decimals(double x); /* how many it gives */
+
+/* "recall_at_10", to be freed. */
+char *rank_value_name(const struct rank_plan *plan, int m, int j);
 
 /* The means as members "recall_at_10" of the object that is open, and back from such an object;
  * false where it has none of them. */
@@ -53,5 +114,14 @@ void rank_write_json(const struct rank_plan *plan, const struct rank_means *mean
                      struct json_out *out);
 bool rank_read_json(const struct rank_plan *plan, const struct json_t *from,
                     struct rank_means *means);
+
+/* One value as "recall_at_10" and, unless there can be none by the metric's kind,
+ * "recall_at_10_ci95": [from, to], or null where half is NaN. */
+void rank_write_value(const struct rank_plan *plan, int m, int j, double value, double half,
+                      struct json_out *out);
+
+/* All means so. */
+void rank_write_intervals(const struct rank_plan *plan, const struct rank_means *means,
+                          struct json_out *out);
 
 #endif

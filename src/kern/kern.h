@@ -81,6 +81,7 @@ struct kern {
 
     /* y *= x; y += a * b, number by number; n floats each, which don't overlap. */
     void (*product)(float *y, const float *x, int n);
+    void (*products)(const float *a, const float *b, int n, float *y); /* y = a * b */
     void (*add_product)(float *y, const float *a, const float *b, int n);
 
     /* c[i * ldc + j] = sum over l of a[i * a_row + l * a_col] * b[l * ldb + j]; with `accumulate`
@@ -89,6 +90,16 @@ struct kern {
      * KiB of stack. */
     void (*gemm)(int m, int n, int k, const float *a, int a_row, int a_col, const float *b, int ldb,
                  float *c, int ldc, bool accumulate);
+
+    /* out (n, n) = x x^T, x (n, dim): its lower triangle; what stands above is anything. */
+    void (*row_products)(const float *x, int n, int dim, float *out);
+
+    /* a = l l^T in place: the lower triangle of a (n, n) becomes l; what stands above is lost.
+     * False if a isn't positive definite. What lapack.h has, for small n and without OpenBLAS. */
+    bool (*cholesky)(int n, float *a);
+
+    /* Solve (l l^T) x = b in place; b (n), l from cholesky. */
+    void (*cholesky_solve)(int n, const float *l, float *b);
 
     /* out[k] = x[k], but -INFINITY where since[k] > when; n each. Returns how many aren't
      * -INFINITY. */
@@ -102,6 +113,9 @@ struct kern {
      * of that sum; where all x are -INFINITY it is -INFINITY, and out is 0. x, out (n), scale > 0.
      */
     float (*softmax)(const float *x, int n, float scale, float weight, float *out);
+
+    /* out[k] = 1 / sqrt(scale x[k] + add), n each. */
+    void (*inverse_roots)(const float *x, int n, float scale, float add, float *out);
 
     /* y += a * x, n floats each, which don't overlap. */
     void (*add_scaled)(float *y, float a, const float *x, int n);

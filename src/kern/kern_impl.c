@@ -269,6 +269,19 @@ static void add_product(float *restrict y, const float *restrict a, const float 
         y[k] += a[k] * b[k];
 }
 
+static void inverse_roots(const float *restrict x, int n, float scale, float add,
+                          float *restrict out)
+{
+    for (int k = 0; k < n; k++)
+        out[k] = 1 / sqrtf(scale * x[k] + add);
+}
+
+static void products(const float *restrict a, const float *restrict b, int n, float *restrict out)
+{
+    for (int k = 0; k < n; k++)
+        out[k] = a[k] * b[k];
+}
+
 static int above(const float *x, int count, int n, const float *limits, int32_t *found)
 {
     int n_found = 0;
@@ -283,6 +296,18 @@ static int above(const float *x, int count, int n, const float *limits, int32_t 
                 found[n_found++] = c * n + r;
     }
     return n_found;
+}
+
+static void scaled(float *y, float a, const float *x, int n)
+{
+    for (int k = 0; k < n; k++)
+        y[k] = a * x[k];
+}
+
+static void add_scaled(float *restrict y, float a, const float *restrict x, int n)
+{
+    for (int k = 0; k < n; k++)
+        y[k] += a * x[k];
 }
 
 /* ---- matrix product ----
@@ -351,20 +376,28 @@ static inline __attribute__((always_inline)) void tile(int m, int k, const float
     }
 }
 
-/* All TILE_COLS columns of c; the last rows in tiles of 4, 2 and 1. */
+/* All TILE_COLS columns of c; the last rows in one tile of as many. */
 static void tiles(int m, int k, const float *a, int64_t a_row, int64_t a_col, const struct panel *p,
                   float *c, int64_t ldc, bool accumulate)
 {
     int i = 0;
 
+#define TILE(rows) tile(rows, k, a + i * a_row, a_row, a_col, p, c + i * ldc, ldc, accumulate)
     for (; m - i >= TILE_ROWS; i += TILE_ROWS)
-        tile(TILE_ROWS, k, a + i * a_row, a_row, a_col, p, c + i * ldc, ldc, accumulate);
-    for (; m - i >= 4; i += 4)
-        tile(4, k, a + i * a_row, a_row, a_col, p, c + i * ldc, ldc, accumulate);
-    for (; m - i >= 2; i += 2)
-        tile(2, k, a + i * a_row, a_row, a_col, p, c + i * ldc, ldc, accumulate);
-    if (i < m)
-        tile(1, k, a + i * a_row, a_row, a_col, p, c + i * ldc, ldc, accumulate);
+        TILE(TILE_ROWS);
+    for (; m - i >= 6; i += 6)
+        TILE(6);
+    if (m - i == 5)
+        TILE(5);
+    else if (m - i == 4)
+        TILE(4);
+    else if (m - i == 3)
+        TILE(3);
+    else if (m - i == 2)
+        TILE(2);
+    else if (m - i == 1)
+        TILE(1);
+#undef TILE
 }
 
 /* The last n < TILE_COLS columns, by way of whole tiles beside c. */
@@ -403,15 +436,47 @@ static void gemm(int m, int n, int k, const float *a, int a_row, int a_col, cons
         }
 }
 
+/* The transpose of 8 x 8 numbers. */
+INLINE void turn_square(const float *x, int64_t ldx, float *out, int64_t ld_out)
+{
+    group a[8], b[8];
+#define LOW(x, y)  __builtin_shufflevector(x, y, 0, 8, 1, 9, 4, 12, 5, 13)
+#define HIGH(x, y) __builtin_shufflevector(x, y, 2, 10, 3, 11, 6, 14, 7, 15)
+#define EVEN(x, y) __builtin_shufflevector(x, y, 0, 1, 8, 9, 4, 5, 12, 13)
+#define ODD(x, y)  __builtin_shufflevector(x, y, 2, 3, 10, 11, 6, 7, 14, 15)
+    for (int r = 0; r < 8; r++)
+        a[r] = load(x + r * ldx);
+    for (int r = 0; r < 8; r += 2) {
+        b[r] = LOW(a[r], a[r + 1]);
+        b[r + 1] = HIGH(a[r], a[r + 1]);
+    }
+    for (int r = 0; r < 8; r += 4) {
+        a[r] = EVEN(b[r], b[r + 2]);
+        a[r + 1] = ODD(b[r], b[r + 2]);
+        a[r + 2] = EVEN(b[r + 1], b[r + 3]);
+        a[r + 3] = ODD(b[r + 1], b[r + 3]);
+    }
+    for (int r = 0; r < 4; r++) {
+        store(out + r * ld_out, __builtin_shufflevector(a[r], a[r + 4], 0, 1, 2, 3, 8, 9, 10, 11));
+        store(out + (r + 4) * ld_out,
+              __builtin_shufflevector(a[r], a[r + 4], 4, 5, 6, 7, 12, 13, 14, 15));
+    }
+}
+
 /* Numbers l .. l + depth - 1 of each of n <= TILE_COLS queries, one query a column; those that
  * there aren't are 0. */
 static void turn(const float *queries, int n, int dim, int l, int depth, struct panel *p)
 {
+    const float *from = queries + l;
     float *out = (float *)p->b;
+    int whole = n / 8 * 8, deep = depth / 8 * 8;
 
-    for (int r = 0; r < TILE_COLS; r++)
-        for (int k = 0; k < depth; k++)
-            out[k * TILE_COLS + r] = r < n ? queries[(int64_t)r * dim + l + k] : 0;
+    for (int r = 0; r < whole; r += 8)
+        for (int k = 0; k < deep; k += 8)
+            turn_square(from + (int64_t)r * dim + k, dim, out + k * TILE_COLS + r, TILE_COLS);
+    for (int k = 0; k < depth; k++)
+        for (int r = k < deep ? whole : 0; r < TILE_COLS; r++)
+            out[k * TILE_COLS + r] = r < n ? from[(int64_t)r * dim + k] : 0;
 }
 
 /* A product of matrices whose panels are queries: items are read as they lie. */
@@ -432,6 +497,134 @@ static void scores(const float *queries, int n, const float *items, int32_t coun
             else
                 edge_tiles(count, cols, depth, items + l, dim, 1, &p, out + r, n, l > 0);
         }
+    }
+}
+
+/* TILE_COLS columns at a time, from the diagonal down. */
+static void row_products(const float *x, int n, int dim, float *out)
+{
+    struct panel p;
+
+    for (int r = 0; r < n; r += TILE_COLS) {
+        int cols = n - r < TILE_COLS ? n - r : TILE_COLS;
+        const float *from = x + (int64_t)r * dim;
+        float *to = out + (int64_t)r * n + r;
+
+        for (int l = 0; l < dim; l += DEPTH) {
+            int depth = dim - l < DEPTH ? dim - l : DEPTH;
+
+            turn(from, cols, dim, l, depth, &p);
+            if (cols == TILE_COLS)
+                tiles(n - r, depth, from + l, dim, 1, &p, to, n, l > 0);
+            else
+                edge_tiles(n - r, cols, depth, from + l, dim, 1, &p, to, n, l > 0);
+        }
+    }
+}
+
+/* ---- Cholesky ---- */
+
+/* Columns at a time: the block on the diagonal is factored number by number, what lies below it
+ * follows by products of matrices. */
+enum { FACTOR_COLS = 32 };
+
+/* The block (n, n) on the diagonal. */
+static bool factor(int n, float *a, int64_t lda)
+{
+    for (int i = 0; i < n; i++) {
+        float *row = a + i * lda, left;
+
+        for (int j = 0; j < i; j++)
+            row[j] = (row[j] - dot(row, a + j * lda, j)) / a[j * lda + j];
+        left = row[i] - dot(row, row, i);
+        if (!(left > 0) || left > 3.4e38f)
+            return false;
+        row[i] = sqrtf(left);
+    }
+    return true;
+}
+
+/* out (n, FACTOR_COLS) = transpose of the inverse of the lower triangle l (n, n). */
+static void invert_factor(int n, const float *l, int64_t ldl, float *out)
+{
+    float inverse[FACTOR_COLS][FACTOR_COLS] = {0};
+
+    for (int i = 0; i < n; i++) {
+        const float *row = l + i * ldl;
+
+        inverse[i][i] = 1;
+        for (int j = 0; j < i; j++)
+            add_scaled(inverse[i], -row[j], inverse[j], j + 1);
+        scaled(inverse[i], 1 / row[i], inverse[i], i + 1);
+        for (int j = 0; j < n; j++)
+            out[j * FACTOR_COLS + i] = 0;
+    }
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j <= i; j++)
+            out[j * FACTOR_COLS + i] = inverse[i][j];
+}
+
+/* rows (m, n), below the block l, become rows l^-T. */
+static void divide_by_factor(int m, int n, float *rows, const float *l, int64_t lda)
+{
+    enum { ROWS = 48 };
+    float inverse[FACTOR_COLS * FACTOR_COLS], part[ROWS * FACTOR_COLS];
+
+    invert_factor(n, l, lda, inverse);
+    for (int i = 0; i < m; i += ROWS) {
+        int some = m - i < ROWS ? m - i : ROWS;
+
+        gemm(some, n, n, rows + i * lda, (int)lda, 1, inverse, FACTOR_COLS, part, FACTOR_COLS,
+             false);
+        for (int r = 0; r < some; r++)
+            memcpy(rows + (i + r) * lda, part + r * FACTOR_COLS, (size_t)n * sizeof *part);
+    }
+}
+
+/* Take from columns first .. first + cols - 1, from the diagonal down, what the columns before them
+ * account for. */
+static void take_before(int n, float *a, int first, int cols)
+{
+    float turned[DEPTH * FACTOR_COLS];
+    float *rows = a + (int64_t)first * n;
+
+    for (int l = 0; l < first; l += DEPTH) {
+        int depth = first - l < DEPTH ? first - l : DEPTH;
+
+        for (int k = 0; k < depth; k++)
+            for (int c = 0; c < cols; c++)
+                turned[k * FACTOR_COLS + c] = -rows[(int64_t)c * n + l + k];
+        gemm(n - first, cols, depth, rows + l, n, 1, turned, FACTOR_COLS, rows + first, n, true);
+    }
+}
+
+static bool cholesky(int n, float *a)
+{
+    for (int first = 0; first < n; first += FACTOR_COLS) {
+        int cols = n - first < FACTOR_COLS ? n - first : FACTOR_COLS, next = first + cols;
+        float *block = a + (int64_t)first * n + first;
+
+        take_before(n, a, first, cols);
+        if (!factor(cols, block, n))
+            return false;
+        if (next < n)
+            divide_by_factor(n - next, cols, block + (int64_t)cols * n, block, n);
+    }
+    return true;
+}
+
+static void cholesky_solve(int n, const float *l, float *b)
+{
+    for (int i = 0; i < n; i++) {
+        const float *row = l + (int64_t)i * n;
+
+        b[i] = (b[i] - dot(row, b, i)) / row[i];
+    }
+    for (int i = n - 1; i >= 0; i--) {
+        const float *row = l + (int64_t)i * n;
+
+        b[i] /= row[i];
+        add_scaled(b, -b[i], row, i);
     }
 }
 
@@ -536,22 +729,11 @@ static int mask_later(const float *restrict x, const int32_t *restrict since, in
     return left;
 }
 
-static void scaled(float *y, float a, const float *x, int n)
-{
-    for (int k = 0; k < n; k++)
-        y[k] = a * x[k];
-}
-
-static void add_scaled(float *restrict y, float a, const float *restrict x, int n)
-{
-    for (int k = 0; k < n; k++)
-        y[k] += a * x[k];
-}
-
 /* Four rows at a time, while those that come next are fetched. */
 static void sum_rows(const float *restrict rows, const int32_t *restrict ids, int64_t n,
                      const float *restrict weights, int dim, float *restrict out)
 {
+    enum { FETCHED = 1024 }; /* longer ones the processor sees coming */
     int64_t at = 0;
 
     memset(out, 0, (size_t)dim * sizeof *out);
@@ -562,7 +744,7 @@ static void sum_rows(const float *restrict rows, const int32_t *restrict ids, in
         for (int r = 0; r < 4; r++) {
             x[r] = rows + (int64_t)ids[at + r] * dim;
             w[r] = weights ? weights[ids[at + r]] : 1;
-            if (at + r + 4 < n)
+            if (dim <= FETCHED && at + r + 4 < n)
                 prefetch_row(rows + (int64_t)ids[at + r + 4] * dim, dim);
         }
         for (int k = 0; k < dim; k++)
@@ -668,6 +850,11 @@ const struct kern KERN_TABLE = {
     .product = product,
     .add_product = add_product,
     .gemm = gemm,
+    .inverse_roots = inverse_roots,
+    .products = products,
+    .row_products = row_products,
+    .cholesky = cholesky,
+    .cholesky_solve = cholesky_solve,
     .logistic = logistic,
     .softmax = softmax,
     .mask_later = mask_later,

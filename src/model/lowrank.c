@@ -140,13 +140,14 @@ bool lowrank_items(const struct interactions *train, int32_t n_users, int32_t n_
                    const struct lowrank_plan *plan, float *values, float *items, struct err *err)
 {
     int wide = MIN(plan->dim + OVERSAMPLING, MIN(n_users, n_items));
-    AUTO(sketch) s = {.rows = *train,
-                      .plan = plan,
-                      .n_users = n_users,
-                      .n_items = n_items,
-                      .wide = wide,
-                      .users = xaligned((size_t)n_users * (size_t)wide, sizeof(float)),
-                      .items = xaligned((size_t)n_items * (size_t)wide, sizeof(float))};
+    AUTO(sketch)
+    s = {.rows = *train,
+         .plan = plan,
+         .n_users = n_users,
+         .n_items = n_items,
+         .wide = wide,
+         .users = xaligned((size_t)n_users * (size_t)wide, sizeof(float)),
+         .items = xaligned((size_t)n_items * (size_t)wide, sizeof(float))};
 
     assert(plan->dim >= 1 && plan->iterations >= 1);
     if (!lapack_load(err))

@@ -1,11 +1,11 @@
 #include "model/model.h"
 
-extern const struct model_ops model_gf, model_gram, model_itemknn, model_mf, model_neumf,
-    model_popularity, model_random;
+extern const struct model_ops model_ease, model_gf, model_gram, model_ials, model_itemknn, model_mf,
+    model_neumf, model_popularity, model_random, model_svd;
 
 const struct model_ops *const models[] = {
-    &model_mf, &model_neumf,      &model_itemknn, &model_gram,
-    &model_gf, &model_popularity, &model_random,  NULL,
+    &model_mf,   &model_neumf, &model_ials,       &model_svd,    &model_ease, &model_itemknn,
+    &model_gram, &model_gf,    &model_popularity, &model_random, NULL,
 };
 
 const struct model_ops *model_find(const char *name, struct err *err)

@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import re
+import statistics
 import struct
 from collections import Counter
 from datetime import date, datetime, timedelta
@@ -639,13 +640,50 @@ METRICS = {
 }
 
 
+# name -> what an item counts, by (its train rows; how many users have any); a list's value is the mean
+BY_ITEM = {
+    "popularity": lambda rows, users: rows,
+    "novelty": lambda rows, users: math.log2(users / (rows or 1)),
+}
+
+
+def gini(counts):
+    """Half the mean difference of all pairs over the mean: 0 where all are equal."""
+    ordered, total = sorted(counts), sum(counts)
+    below = 0  # of the counts before this one, each of which is at most as large
+    differences = 0
+    for place, count in enumerate(ordered):
+        differences += place * count - below
+        below += count
+    return differences / len(counts) / total if total else None
+
+
+# name -> metric of (in how many lists each item of the catalogue is)
+BY_LISTS = {
+    "coverage": lambda listed: sum(count > 0 for count in listed) / len(listed),
+    "gini": gini,
+}
+
+ALL_METRICS = (*METRICS, *BY_LISTS, *BY_ITEM)
+
+
 def metrics(ranked, relevant, ks):
-    """{"recall_at_10": ..., ...} of one user's ranking, for all metrics and each k."""
+    """{"recall_at_10": ..., ...} of one user's ranking, for all metrics of hits and each k."""
     ranks = [rank for rank, item in enumerate(ranked, 1) if item in relevant]
     return {
         f"{name}_at_{k}": metric([rank for rank in ranks if rank <= k], len(relevant), k)
         for name, metric in METRICS.items()
         for k in ks
+    }
+
+
+def metrics_by_item(ranked, values, ks):
+    """The same of metrics of what is listed; none where nothing is."""
+    return {
+        f"{name}_at_{k}": sum(values[name][item] for item in ranked[:k]) / len(ranked[:k])
+        for name in BY_ITEM
+        for k in ks
+        if ranked
     }
 
 
@@ -656,31 +694,123 @@ def items_by_user(rows):
     return items
 
 
+class Judged(NamedTuple):
+    """One user's list and what it is worth."""
+
+    user: int
+    relevant: set
+    ranked: list  # best first; empty where the model can't serve
+    values: dict
+
+
+def judge(dataset, split, scores_of, ks, include_seen):
+    """One Judged a user with held-out rows; scores_of as for evaluate."""
+    seen_parts = ("train", "val") if split == "test" else ("train",)
+    seen = items_by_user(row for part in seen_parts for row in dataset.parts[part])
+    rows = popularity(dataset)
+    n_users = len(items_by_user(dataset.parts["train"]))
+    values = {name: [value(count, n_users) for count in rows] for name, value in BY_ITEM.items()}
+    for user, relevant in items_by_user(dataset.parts[split]).items():
+        scores = scores_of(user)
+        masked = set() if include_seen else seen.get(user, set())
+        ranked = [] if scores is None else ranking(scores, masked)
+        yield Judged(user, relevant, ranked[:max(ks)],
+                     metrics(ranked, relevant, ks) | metrics_by_item(ranked, values, ks))
+
+
 def evaluate(dataset, split, scores_of, ks=(10, 20), include_seen=False):
     """Means over the users with held-out rows, in the shape of eval_results.json.
 
     scores_of(user_idx) gives one score an item, or None where the model can't serve the user, who then
     counts as 0. The headline is over users with train rows, "all_users" over all of them.
     """
+    counts = popularity(dataset)
     train = items_by_user(dataset.parts["train"])
-    seen_parts = ("train", "val") if split == "test" else ("train",)
-    seen = items_by_user(row for part in seen_parts for row in dataset.parts[part])
-    known, unknown = [], []
-    for user, relevant in items_by_user(dataset.parts[split]).items():
-        scores = scores_of(user)
-        masked = set() if include_seen else seen.get(user, set())
-        ranked = [] if scores is None else ranking(scores, masked)
-        (known if user in train else unknown).append(metrics(ranked, relevant, ks))
+    judged = list(judge(dataset, split, scores_of, ks, include_seen))
+    known = [one for one in judged if one.user in train]
     return {
-        **means(known),
+        **summary(known, len(counts), ks),
         "users": len(known),
-        "users_without_train": len(unknown),
-        "all_users": {**means(known + unknown), "users": len(known) + len(unknown)},
+        "users_without_train": len(judged) - len(known),
+        "held_out_rows": len(dataset.parts[split]),
+        "new_item_rows": sum(counts[item] == 0 for _, item, *_ in dataset.parts[split]),
+        "all_users": {**summary(judged, len(counts), ks), "users": len(judged)},
+        "groups": {
+            "activity": user_groups(known, activity_groups(dataset, known)),
+            "users": user_groups(judged, {"known": {one.user for one in known},
+                                          "new": {one.user for one in judged} - train.keys()}),
+            "popularity": item_groups(known, popularity_groups(counts), ks),
+            "newness": item_groups(known, {"known": {item for item, count in enumerate(counts) if count},
+                                           "new": {item for item, count in enumerate(counts) if not count}}, ks),
+        },
     }
 
 
+def summary(judged, n_items, ks):
+    """Means, intervals, and what is of all lists together."""
+    own = means([one.values for one in judged])
+    for k in ks:
+        listed = Counter(item for one in judged for item in one.ranked[:k])
+        for name, metric in BY_LISTS.items():
+            own[f"{name}_at_{k}"] = metric([listed[item] for item in range(n_items)])
+    return own
+
+
 def means(users):
-    return {name: sum(user[name] for user in users) / len(users) for name in users[0]} if users else {}
+    """Means of dictionaries over those that have the key, with intervals of 95 %."""
+    own = {}
+    for name in dict.fromkeys(name for user in users for name in user):
+        values = [user[name] for user in users if name in user]
+        own[name] = mean = statistics.fmean(values)
+        own[f"{name}_ci95"] = None
+        if len(values) > 1:
+            half = 1.96 * statistics.stdev(values, mean) / math.sqrt(len(values))
+            own[f"{name}_ci95"] = [mean - half, mean + half]
+    return own
+
+
+def activity_groups(dataset, known):
+    """label -> users, cut at the quartiles of their train rows; equal ones stay together."""
+    rows = Counter(user for user, *_ in dataset.parts["train"])
+    counts = sorted(rows[one.user] for one in known)
+    ends = sorted({counts[math.ceil(len(counts) * quarter / 4) - 1] for quarter in (1, 2, 3, 4)}) if counts else []
+    groups = {}
+    for start, end in zip([1, *(end + 1 for end in ends)], ends):
+        label = f"{start}-{end}" if end > start else f"{end}"
+        groups[label] = {one.user for one in known if start <= rows[one.user] <= end}
+    return groups
+
+
+def popularity_groups(counts):
+    """label -> items: of those with train rows, the most first, each third of the rows."""
+    groups, before = {"head": set(), "middle": set(), "tail": set()}, 0
+    for item in sorted(range(len(counts)), key=lambda item: (-counts[item], item)):
+        if counts[item]:
+            groups["head" if before * 3 < sum(counts) else "middle" if before * 3 < 2 * sum(counts) else "tail"].add(item)
+        before += counts[item]
+    return groups
+
+
+def user_groups(judged, groups):
+    return [{"group": label, "users": sum(one.user in users for one in judged),
+             **means([one.values for one in judged if one.user in users])} for label, users in groups.items()]
+
+
+def item_groups(judged, groups, ks):
+    """Only the group's items are relevant, to those who have one."""
+    own = []
+    for label, items in groups.items():
+        values = [metrics(one.ranked, one.relevant & items, ks) for one in judged if one.relevant & items]
+        own.append({"group": label, "users": len(values), **means(values)})
+    return own
+
+
+def differences(dataset, split, scores_of, to_scores_of, ks=(10, 20)):
+    """Means over known users of what the first gives less what the second gives, with intervals."""
+    train = items_by_user(dataset.parts["train"])
+    pairs = zip(judge(dataset, split, scores_of, ks, False), judge(dataset, split, to_scores_of, ks, False))
+    return means([{name: value - b.values[name] for name, value in a.values.items() if name in b.values}
+                  for a, b in pairs if a.user in train])
 
 
 def popularity(dataset):

@@ -3,14 +3,17 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import helpers
 import oracle
 
 KS = (5, 10, 20)
-ALL = ("--k", "5,10,20", "--metrics", ",".join(oracle.METRICS))
+ALL = ("--k", "5,10,20", "--metrics", ",".join(oracle.ALL_METRICS), "--by", "activity,users,popularity,newness")
 EXACT = 1e-6
+COUNTS = ("users", "users_without_train", "held_out_rows", "new_item_rows")
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +60,29 @@ def served(data, scores):
 
 
 def assert_between(got, low, high):
-    """The program's results hold every number of the reference, within its bounds."""
-    for name, floor in low.items():
-        if isinstance(floor, dict):
-            assert_between(got[name], floor, high[name])
-        else:
-            assert floor - EXACT <= got[name] <= high[name] + EXACT, name
+    """The program's means of all metrics of hits lie within the reference's bounds."""
+    assert [got[name] for name in COUNTS] == [low[name] for name in COUNTS]
+    for k in KS:
+        for name in (f"{metric}_at_{k}" for metric in oracle.METRICS):
+            assert low[name] - EXACT <= got[name] <= high[name] + EXACT, name
+            floor, ceiling = low["all_users"][name], high["all_users"][name]
+            assert floor - EXACT <= got["all_users"][name] <= ceiling + EXACT, name
+
+
+def assert_agrees(got, want, where="results"):
+    """The program's results hold every number of the reference, to a millionth; where that has none, null."""
+    if isinstance(want, dict):
+        assert all(got[name] is None for name in got.keys() - want.keys() if "_at_" in name), where
+        for name in want:
+            assert_agrees(got[name], want[name], f"{where}.{name}")
+    elif isinstance(want, list):
+        assert len(got) == len(want), where
+        for place, (one, other) in enumerate(zip(got, want)):
+            assert_agrees(one, other, f"{where}[{place}]")
+    elif isinstance(want, float):
+        assert got == pytest.approx(want, rel=EXACT, abs=EXACT), where
+    else:
+        assert got == want, where
 
 
 # A trained model
@@ -74,7 +94,7 @@ def test_exact_scores_give_the_metrics_of_the_reference(evaluate, data, tied_mod
     scores_of = served(data, helpers.scores(tied_model))
     want = oracle.evaluate(data, split, scores_of, KS, include_seen=bool(options))
     assert want["users"] > 100
-    assert_between(evaluate(tied_model, "--split", split, *ALL, *options), want, want)
+    assert_agrees(evaluate(tied_model, "--split", split, *ALL, *options), want)
 
 
 @pytest.mark.parametrize("options", [(), ("--include-seen",)])
@@ -107,7 +127,7 @@ def test_the_results_say_what_was_measured(evaluate, model, dataset):
 
 
 def test_by_default_recall_and_ndcg_at_10_and_20_are_measured(evaluate, model):
-    names = {name for name in evaluate(model) if "_at_" in name}
+    names = {name for name in evaluate(model) if "_at_" in name and not name.endswith("_ci95")}
     assert names == {"recall_at_10", "recall_at_20", "ndcg_at_10", "ndcg_at_20"}
 
 
@@ -134,6 +154,99 @@ def test_any_number_of_threads_gives_the_same_numbers(evaluate, model, threads):
     assert one == other
 
 
+# Several models
+
+
+@pytest.fixture(scope="module")
+def compared(kindred, dataset, model, tied_model, tmp_path_factory):
+    """compared(*options): the results of two models side by side, and what is printed."""
+    folder = tmp_path_factory.mktemp("compared")
+    paths = [folder / name / "model.safetensors" for name in ("tied", "trained")]
+    for path, source in zip(paths, (tied_model, model)):
+        path.parent.mkdir()
+        shutil.copy(source, path)
+
+    def run(*options):
+        given = [word for path in paths for word in ("--model-path", path)]
+        text = kindred.ok("evaluate", "--data-dir", dataset, *given, *options, "--json", folder / "all.json")
+        return json.loads((folder / "all.json").read_text()), text, paths
+
+    return run
+
+
+def test_several_models_stand_beside_each_other_each_as_alone(compared, evaluate):
+    results, _, paths = compared(*ALL)
+    assert [one.pop("model_path") for one in results["models"]] == list(map(str, paths))
+    for one, path in zip(results["models"], paths):
+        beside = json.loads(path.with_name("eval_results.json").read_text())
+        alone = evaluate(path, *ALL)
+        assert one == beside and one.pop("seconds") >= 0 and alone.pop("seconds") >= 0
+        assert one == alone
+
+
+def test_differences_are_paired_and_to_the_first(kindred, dataset, data, tied_model, tmp_path):
+    """Both models' scores are exact: the second has the first one's users in another order."""
+    metadata, tensors = helpers.read_model(tied_model)
+    tensors["user_embedding.weight"] = np.roll(tensors["user_embedding.weight"], 1, axis=0)
+    other = tmp_path / "other.safetensors"
+    save_file(tensors, str(other), metadata)
+    first = shutil.copy(tied_model, tmp_path / "first.safetensors")
+    kindred.ok("evaluate", "--data-dir", dataset, "--model-path", first, other, *ALL,
+               "--json", tmp_path / "all.json")
+    results = json.loads((tmp_path / "all.json").read_text())
+    (got,) = results["differences"]
+    assert (got["model_path"], got["to"]) == (str(other), str(first))
+
+    def scores_of(path):
+        scores = helpers.scores(path)
+        served = helpers.read_model(path)[1]["user_embedding.weight"].any(axis=1)
+        return lambda user: list(scores[user]) if served[user] else None
+
+    want = oracle.differences(data, "test", scores_of(other), scores_of(first), KS)
+    a, b = results["models"]
+    for name in [name for name in a if "_at_" in name and not name.endswith("_ci95")]:
+        if name.startswith(tuple(oracle.BY_LISTS)):
+            assert got[name] == pytest.approx(b[name] - a[name], abs=EXACT)
+            assert f"{name}_ci95" not in got
+            continue
+        assert got[name] == pytest.approx(want[name], abs=EXACT)
+        assert got[f"{name}_ci95"] == pytest.approx(want[f"{name}_ci95"], abs=EXACT)
+        low, high = want[f"{name}_ci95"]
+        assert got[f"{name}_excludes_0"] is (low > 0 or high < 0)
+
+
+def test_a_model_beside_itself_differs_by_0(kindred, dataset, model, tmp_path):
+    path = shutil.copy(model, tmp_path)
+    kindred.ok("evaluate", "--data-dir", dataset, "--model-path", path, path, "--json", tmp_path / "all.json")
+    (got,) = json.loads((tmp_path / "all.json").read_text())["differences"]
+    assert (got["ndcg_at_20"], got["ndcg_at_20_ci95"], got["ndcg_at_20_excludes_0"]) == (0, [0, 0], False)
+
+
+def test_the_table_shows_both_models_and_the_difference(compared):
+    results, text, _ = compared()
+    for value in (*(one["recall_at_20"] for one in results["models"]), results["differences"][0]["recall_at_20"]):
+        assert f"{value:.4f}" in text
+    assert all(len(line) <= 100 for line in text.splitlines())
+
+
+def test_models_are_named_in_the_config_too(kindred, dataset, model, tied_model, tmp_path):
+    paths = [shutil.copy(path, tmp_path / name) for path, name in ((model, "a"), (tied_model, "b"))]
+    (tmp_path / "all.yaml").write_text(json.dumps({"evaluate": {"model_path": list(map(str, paths))}}))
+    out = kindred.ok("evaluate", "--config", tmp_path / "all.yaml", "--data-dir", dataset, "--json", "-")
+    assert [one["model_path"] for one in json.loads(out)["models"]] == list(map(str, paths))
+    (tmp_path / "one.yaml").write_text(f"model_path: {paths[0]}\n")
+    out = kindred.ok("evaluate", "--config", tmp_path / "one.yaml", "--data-dir", dataset, "--json", "-")
+    assert json.loads(out)["model"] == "mf"
+
+
+@pytest.mark.parametrize("metrics", [oracle.ALL_METRICS, ("recall", "ndcg")])
+def test_the_table_of_baselines_fits_100_columns(kindred, dataset, model, metrics):
+    text = kindred.ok("baselines", "--data-dir", dataset, "--model-path", model, "--k", "5,10,20",
+                      "--metrics", ",".join(metrics))
+    assert all(len(line) <= 100 for line in text.splitlines())
+    assert "all users" in text and all(f"{name}@{k}" in text for name in metrics for k in KS)
+
+
 # Popularity
 
 
@@ -142,7 +255,7 @@ def test_any_number_of_threads_gives_the_same_numbers(evaluate, model, threads):
 def test_popularity_counts_train_rows_and_serves_everybody(popularity, data, split, options):
     counts = oracle.popularity(data)
     want = oracle.evaluate(data, split, lambda _: counts, KS, include_seen=bool(options))
-    assert_between(popularity("--split", split, *ALL, *options), want, want)
+    assert_agrees(popularity("--split", split, *ALL, *options), want)
 
 
 @pytest.mark.parametrize("split", ["test", "val"])
@@ -157,7 +270,25 @@ def test_an_item_taken_twice_is_one_to_find(kindred, tmp_path, split):
               if e["model"] == "popularity")
     counts = oracle.popularity(data)
     want = oracle.evaluate(data, split, lambda _: counts, KS)
-    assert_between(got, want, want)
+    assert_agrees(got, want)
+
+
+# Real data
+
+
+@pytest.mark.parametrize("split", ["temporal", "leave-one-out"])
+@pytest.mark.parametrize("name, least", [("ml-100k/ml-100k.inter", 5),
+                                         ("amazon/Grocery_and_Gourmet_Food.csv.gz", 12)])
+def test_popularity_has_the_metrics_of_the_reference_on_real_data(kindred, preprocessed, real, tmp_path, name,
+                                                                  least, split):
+    folder = preprocessed(real(name), "--split", split, "--min-user", least, "--min-item", least)
+    kindred.ok("baselines", "--data-dir", folder, "--models", "popularity", *ALL, "--json", tmp_path / "got.json")
+    (got,) = json.loads((tmp_path / "got.json").read_text())["results"]
+    data = helpers.read_dataset(folder)
+    counts = oracle.popularity(data)
+    want = oracle.evaluate(data, "test", lambda _: counts, KS)
+    assert want["users"] > 50
+    assert_agrees(got, want)
 
 
 def test_with_a_half_life_an_old_row_counts_for_less(kindred, data, dataset, tmp_path):
@@ -184,7 +315,7 @@ def test_a_half_life_without_times_is_refused(kindred, tmp_path):
 
 
 @pytest.mark.parametrize("option, value", [("--k", "0"), ("--k", "ten"), ("--metrics", "recal"),
-                                           ("--split", "train")])
+                                           ("--split", "train"), ("--by", "activty")])
 def test_options_of_no_sense_are_refused(kindred, dataset, model, option, value):
     assert option in kindred.fails(2, "evaluate", "--model-path", model, "--data-dir", dataset, option, value)
 

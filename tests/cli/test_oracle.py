@@ -373,3 +373,50 @@ def test_a_user_whom_the_model_cannot_serve_counts_as_nothing_in_all_users_only(
     assert (got["all_users"]["users"], got["all_users"]["recall_at_1"]) == (2, 0.5)
     seen = oracle.evaluate(data, "test", lambda user: [1, 0], [1], include_seen=True)
     assert seen["recall_at_1"] == 0.0
+
+
+def test_the_interval_is_of_the_mean_by_the_sample_deviation():
+    got = oracle.means([{"m": 1.0}, {"m": 2.0, "n": 5.0}, {"m": 6.0}])
+    half = 1.96 * math.sqrt(7) / math.sqrt(3)  # (4 + 1 + 9) / (3 - 1)
+    assert (got["m"], got["m_ci95"]) == (3.0, pytest.approx([3 - half, 3 + half]))
+    assert (got["n"], got["n_ci95"]) == (5.0, None)
+
+
+@pytest.mark.parametrize("counts, want", [
+    ([3, 3, 3, 3], 0), ([0, 0, 8, 0], 0.75), ([4, 2, 1, 3], 0.25), ([0, 0], None)])
+def test_gini_is_0_where_all_are_equal_and_near_1_where_one_has_all(counts, want):
+    assert oracle.gini(counts) == want
+
+
+def test_popularity_and_novelty_are_means_over_the_list():
+    rows = [4, 1, 0]
+    values = {name: [value(count, 8) for count in rows] for name, value in oracle.BY_ITEM.items()}
+    got = oracle.metrics_by_item([0, 2, 1], values, [1, 2, 5])
+    assert [got[f"popularity_at_{k}"] for k in (1, 2, 5)] == [4, 2, 5 / 3]
+    assert [got[f"novelty_at_{k}"] for k in (1, 2, 5)] == [1, 2, 7 / 3]
+    assert oracle.metrics_by_item([], values, [1]) == {}
+
+
+def test_items_are_head_middle_and_tail_by_thirds_of_the_rows():
+    # 12 rows: the head ends with the item that reaches 4, the middle with the one that reaches 8
+    assert oracle.popularity_groups([1, 3, 0, 3, 4, 1]) == {"head": {4}, "middle": {1, 3}, "tail": {0, 5}}
+
+
+def test_users_are_cut_at_the_quartiles_of_their_train_rows():
+    train = [(user, item, 0, None) for user, n in enumerate([1, 1, 2, 5, 5, 5, 7, 9]) for item in range(n)]
+    data = oracle.Dataset([], [], {"train": train})
+    judged = [oracle.Judged(user, set(), [], {}) for user in range(8)]
+    assert oracle.activity_groups(data, judged) == {"1": {0, 1}, "2-5": {2, 3, 4, 5}, "6-9": {6, 7}}
+
+
+def test_groups_of_items_look_for_their_own_alone_and_differences_are_paired():
+    data = oracle.Dataset(["a", "b"], ["x", "y", "z"], {
+        "train": [(0, 0, 1, None), (1, 1, 1, None)], "val": [],
+        "test": [(0, 1, 2, None), (0, 2, 2, None), (1, 0, 2, None)]})
+    got = oracle.evaluate(data, "test", lambda user: [2, 1, 0], [1])
+    known, new = got["groups"]["newness"]
+    assert (known["users"], known["recall_at_1"], new["users"], new["recall_at_1"]) == (2, 1.0, 1, 0.0)
+    assert (got["held_out_rows"], got["new_item_rows"], got["recall_at_1"]) == (3, 1, 0.75)
+    other = oracle.differences(data, "test", lambda user: [0, 0, 1], lambda user: [2, 1, 0], [1])
+    assert other["recall_at_1"] == -0.5  # a finds z instead of y: no difference; b finds nothing: -1
+    assert other["recall_at_1_ci95"] == pytest.approx([-0.5 - 0.98, -0.5 + 0.98])

@@ -1,0 +1,252 @@
+/* ials.c - matrix factorisation by alternating least squares over all pairs of user and item.
+ *
+ * It minimises, over user vectors x_u and item vectors y_i,
+ *
+ *     sum over train rows (u, i) of (<x_u, y_i> - 1)^2 + alpha sum over all (u, i) of <x_u, y_i>^2
+ *     + sum over u of reg_u |x_u|^2 + sum over i of reg_i |y_i|^2
+ *     reg_u = reg (rows of u + alpha n_items)^reg_power, and likewise reg_i
+ *
+ * Sources: Hu, Koren and Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM
+ * 2008; Rendle, Krichene, Zhang and Koren, "Revisiting the Performance of iALS on Item
+ * Recommendation Benchmarks", RecSys 2022, from which weights and penalties are.
+ *
+ * With one side fixed, each row of the other is a ridge regression. What all these share, alpha
+ * times the gram of the fixed side, is made diagonal first: scores stay what they are when both
+ * sides are turned by the eigenvectors, and the side that is solved next comes out turned. Then the
+ * system of a row with few train rows is small (ridge.h). */
+#include "model/learn.h"
+#include "model/model.h"
+
+#include "base/interrupt.h"
+#include "base/progress.h"
+#include "kern/kern.h"
+#include "kern/lapack.h"
+#include "model/dense.h"
+#include "model/ridge.h"
+
+#include <math.h>
+
+#define IALS_OPTIONS(X, S)                                                                         \
+    X(S, int, dim, 128, 1, 4096, "N", "numbers in the vector of a user or an item")                \
+    X(S, int, iterations, 16, 1, 10000, "N", "times that both sides are solved")                   \
+    X(S, double, alpha, 0.1, 1e-9, 1000, "A",                                                      \
+      "weight of a pair that isn't in train, where one that is has 1 more")                        \
+    X(S, double, reg, 0.003, 1e-12, 1e6, "R", "L2 penalty on vectors")                             \
+    X(S, double, reg_power, 1, 0, 1, "P",                                                          \
+      "the penalty grows with the weight of the row's pairs to this power")                        \
+    X(S, double, init, 0.1, 0, 100, "A",                                                           \
+      "deviation of the noise that rows start as, divided by the root of dim")
+
+OPT_DEFINE(ials_opts, IALS_OPTIONS);
+
+struct ials {
+    struct model base;
+    float *users; /* (n_users, dim) */
+    float *items; /* (n_items, dim) */
+    float *gram;  /* (1, dim) that of the items, which is diagonal */
+};
+
+static struct ials *ials_of(struct model *m)
+{
+    return (struct ials *)m;
+}
+
+static const struct ials_opts *ials_opts_of(const struct model *m)
+{
+    return m->options;
+}
+
+static int ials_tensors(struct model *m, struct tensor out[MODEL_TENSORS_MAX])
+{
+    int dim = ials_opts_of(m)->dim;
+
+    out[0] = tensor_floats("user_embedding.weight", m->n_users, dim, ials_of(m)->users);
+    out[1] = tensor_floats("item_embedding.weight", m->n_items, dim, ials_of(m)->items);
+    out[2] = tensor_floats("item_gram", 1, dim, ials_of(m)->gram);
+    return 3;
+}
+
+static void ials_adopt(struct model *m, const struct tensor *t)
+{
+    ials_of(m)->users = t[0].data;
+    ials_of(m)->items = t[1].data;
+    ials_of(m)->gram = t[2].data;
+}
+
+/* One side, solved while the other is fixed. */
+struct side {
+    const struct interactions *rows; /* of this side, naming rows of the other */
+    int32_t n, n_other;
+    float *x, *other; /* (n, dim), (n_other, dim) */
+};
+
+/* The penalty of a row with so many train rows. */
+static float reg_of(const struct ials_opts *o, int32_t n, int32_t n_other)
+{
+    return (float)(o->reg * pow((double)n + o->alpha * n_other, o->reg_power));
+}
+
+/* Turn the rows x (n, dim) so that their gram is diagonal, and tell that diagonal. */
+static bool turn(float *x, int32_t n, int dim, float *gram, struct err *err)
+{
+    size_t square = (size_t)dim * (size_t)dim;
+    AUTO_FREE double *vectors = xaligned(square, sizeof *vectors);
+    AUTO_FREE double *values = xcalloc((size_t)dim, sizeof *values);
+    AUTO_FREE float *w = xaligned(square, sizeof *w);
+
+    dense_gram(x, n, dim, vectors);
+    if (!lapack_eigen(dim, vectors, values))
+        return err_set(err, ERR_DATA,
+                       "vectors are no longer numbers: --reg or --alpha is too small");
+    for (int c = 0; c < dim; c++) {
+        gram[c] = (float)MAX(values[c], 0);
+        for (int l = 0; l < dim; l++)
+            w[(int64_t)l * dim + c] = (float)vectors[(int64_t)c * dim + l];
+    }
+    dense_product(x, n, dim, w, dim, x);
+    return true;
+}
+
+static bool solve(const struct ials_opts *o, struct side *s, float *gram, struct err *err)
+{
+    if (!turn(s->other, s->n_other, o->dim, gram, err))
+        return false;
+#pragma omp parallel
+    {
+        AUTO(ridge) ridge;
+
+        ridge_init(&ridge, o->dim);
+#pragma omp for schedule(dynamic, 16)
+        for (int32_t r = 0; r < s->n; r++) {
+            int32_t n;
+            const int32_t *ids = interactions_row(s->rows, r, &n);
+
+            ridge_solve(&ridge, s->other, ids, n, gram, (float)o->alpha, reg_of(o, n, s->n_other),
+                        s->x + (int64_t)r * o->dim);
+        }
+    }
+    return interrupt_check(err);
+}
+
+/* Uniform noise of the deviation that the options name. */
+static void fill(const struct model *m, float *x, int32_t n, uint64_t which)
+{
+    const struct ials_opts *o = ials_opts_of(m);
+
+    learn_fill(x, n, o->dim, (float)(o->init * sqrt(3.0 / o->dim)), NULL, m->seed, which);
+}
+
+static bool ials_fit(struct model *m, const struct interactions *train, struct err *err)
+{
+    const struct ials_opts *o = ials_opts_of(m);
+    struct ials *ials = ials_of(m);
+    size_t dim = (size_t)o->dim;
+    AUTO(interactions) by_item = {0};
+    AUTO(progress) progress = {0};
+    bool ok = true;
+
+    ials->users = xaligned((size_t)m->n_users * dim, sizeof(float));
+    ials->items = xaligned((size_t)m->n_items * dim, sizeof(float));
+    ials->gram = xaligned(dim, sizeof(float));
+    if (!lapack_load(err))
+        return false;
+    interactions_transpose(&by_item, train, m->n_users, m->n_items);
+    fill(m, ials->users, m->n_users, 0);
+    progress_init(&progress, "train", "iterations", o->iterations);
+    for (int i = 0; ok && i < o->iterations; i++) {
+        struct side items = {&by_item, m->n_items, m->n_users, ials->items, ials->users};
+        struct side users = {train, m->n_users, m->n_items, ials->users, ials->items};
+
+        ok = solve(o, &items, ials->gram, err) && solve(o, &users, ials->gram, err);
+        progress_update(&progress, i + 1, NULL);
+    }
+    return ok;
+}
+
+static bool has_length(const float *row, int dim)
+{
+    return kern_best()->dot(row, row, dim) > 0;
+}
+
+static bool is_known(const struct ials *ials, int32_t user)
+{
+    int64_t dim = ials_opts_of(&ials->base)->dim;
+
+    return user >= 0 && has_length(ials->users + user * dim, (int)dim);
+}
+
+/* Items without a train row have no vector to fold in by. */
+static bool ials_serves(const struct model *m, const struct query *q)
+{
+    const struct ials *ials = (const struct ials *)m;
+    int64_t dim = ials_opts_of(m)->dim;
+
+    if (is_known(ials, q->user))
+        return true;
+    for (int32_t k = 0; k < q->n_history; k++)
+        if (has_length(ials->items + q->history[k] * dim, (int)dim))
+            return true;
+    return false;
+}
+
+static int64_t ials_state(const struct model *m)
+{
+    return ials_opts_of(m)->dim;
+}
+
+/* The vector of a user whom training didn't see: what the last half-step would have made of the
+ * history. */
+static void fold_in(const struct ials *ials, const struct query *q, float *out)
+{
+    const struct ials_opts *o = ials_opts_of(&ials->base);
+    AUTO(ridge) ridge;
+
+    ridge_init(&ridge, o->dim);
+    ridge_solve(&ridge, ials->items, q->history, q->n_history, ials->gram, (float)o->alpha,
+                reg_of(o, q->n_history, ials->base.n_items), out);
+}
+
+static void ials_prepare(const struct model *m, const struct query *q, int n, float *state)
+{
+    const struct ials *ials = (const struct ials *)m;
+    int64_t dim = ials_opts_of(m)->dim;
+
+    for (int r = 0; r < n; r++, state += dim)
+        if (is_known(ials, q[r].user))
+            memcpy(state, ials->users + q[r].user * dim, (size_t)dim * sizeof *state);
+        else
+            fold_in(ials, &q[r], state);
+}
+
+static void ials_score(const struct model *m, const struct query *, int n_queries,
+                       const float *state, int32_t first, int32_t n, float *out)
+{
+    int dim = ials_opts_of(m)->dim;
+
+    kern_best()->scores(state, n_queries, ((const struct ials *)m)->items + (int64_t)first * dim, n,
+                        dim, out);
+}
+
+static void ials_release(struct model *m)
+{
+    free(ials_of(m)->users);
+    free(ials_of(m)->items);
+    free(ials_of(m)->gram);
+}
+
+const struct model_ops model_ials = {
+    .name = "ials",
+    .summary = "matrix factorisation by alternating least squares over all pairs",
+    .options = ials_opts_table,
+    .defaults = &ials_opts_default,
+    .options_size = sizeof(struct ials_opts),
+    .size = sizeof(struct ials),
+    .tensors = ials_tensors,
+    .adopt = ials_adopt,
+    .fit = ials_fit,
+    .serves = ials_serves,
+    .state = ials_state,
+    .prepare = ials_prepare,
+    .score = ials_score,
+    .release = ials_release,
+};
