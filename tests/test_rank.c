@@ -315,13 +315,14 @@ static void add_square(const void *, int64_t i, struct moments *sums)
 
 static void moments_of_many_are_the_same_bits_on_any_number_of_threads(void **)
 {
+    enum { N = 20000 };
     struct moments straight[2] = {0}, one[2], other[2];
 
-    for (int64_t i = 0; i < 5000; i++)
+    for (int64_t i = 0; i < N; i++)
         add_square(NULL, i, straight);
-    moments_over(5000, 2, 1, add_square, NULL, one);
+    moments_over(N, 2, 1, add_square, NULL, one);
     for (int threads = 2; threads <= 4; threads++) {
-        moments_over(5000, 2, threads, add_square, NULL, other);
+        moments_over(N, 2, threads, add_square, NULL, other);
         assert_memory_equal(one, other, sizeof one);
     }
     for (int s = 0; s < 2; s++) {
@@ -429,7 +430,7 @@ static void groups_and_differences_do_not_depend_on_threads(void **)
 
     memset(one, 0, sizeof one);
     memset(other, 0, sizeof other);
-    made_dataset(&d, 3000, 60, 2);
+    made_dataset(&d, 9000, 60, 2);
     assert_true(rank_plan_parse(&plan, "ndcg,recall,gini,novelty", "5,10", &err));
     n = measure(&d, &plan, 1, one);
     assert_true(n > 8 && n <= 20);

@@ -101,14 +101,14 @@ static bool holds(const int32_t *items, int64_t n, int32_t item)
     return false;
 }
 
-/* (n) items; those that are among (n_marked) marked ones are marked. */
+/* The first of n items, `shown` of them; those that are among (n_marked) marked ones are marked. */
 static void put_items(struct buf *b, const char *what, const char *tag, const int32_t *items,
-                      int64_t n, const int32_t *marked, int64_t n_marked, const struct ids *titles)
+                      int shown, int64_t n, const int32_t *marked, int64_t n_marked,
+                      const struct ids *titles)
 {
-    int64_t shown = MIN(n, EXAMPLES_LIST);
 
     buf_printf(b, "<div><h4>%s</h4>\n<%s>\n", what, tag);
-    for (int64_t i = 0; i < shown; i++) {
+    for (int i = 0; i < shown; i++) {
         buf_puts(b, holds(marked, n_marked, items[i]) ? "<li class=\"found\">" : "<li>");
         html_put_text(b, ids_get(titles, items[i]));
         buf_puts(b, "</li>\n");
@@ -119,26 +119,41 @@ static void put_items(struct buf *b, const char *what, const char *tag, const in
     buf_puts(b, "</div>\n");
 }
 
-static void put_example(struct buf *b, const struct example *e, const struct examples *all,
-                        const struct heldout *h, const struct ids *users, const struct ids *titles)
+/* Of (n) held-out items those that the list holds come first; returns how many are given. */
+static int found_first(const struct example *e, const int32_t *items, int64_t n,
+                       int32_t out[EXAMPLES_LIST])
+{
+    int n_out = 0;
+
+    for (int found = 1; found >= 0; found--)
+        for (int64_t i = 0; i < n && n_out < EXAMPLES_LIST; i++)
+            if (holds(e->list, e->n_list, items[i]) == (found == 1))
+                out[n_out++] = items[i];
+    return n_out;
+}
+
+static void put_example(struct buf *b, const struct example *e, const struct heldout *h,
+                        const struct ids *users, const struct ids *titles)
 {
     const int32_t *held_out = h->items + h->offsets[e->user];
     struct query q = query_of_user(h->history, h->users[e->user]);
-    int64_t n_last = MIN(q.n_history, EXAMPLES_LIST), n = n_held_out(h, e->user);
-    int32_t last[EXAMPLES_LIST];
+    int32_t last[EXAMPLES_LIST], first[EXAMPLES_LIST];
+    int n_last = MIN(q.n_history, EXAMPLES_LIST);
+    int64_t n = n_held_out(h, e->user);
+    int n_first = found_first(e, held_out, n, first);
 
-    for (int64_t i = 0; i < n_last; i++)
+    for (int i = 0; i < n_last; i++)
         last[i] = q.history[q.n_history - 1 - i];
     buf_puts(b, "<details class=\"example\">\n<summary>");
     html_put_text(b, ids_get(users, h->users[e->user]));
     buf_printf(b, " <span>NDCG %.3f, %lld held out, %d taken before</span></summary>\n<div>\n",
                e->ndcg, (long long)n, q.n_history);
-    put_items(b, "Taken before, the last first", "ul", last, n_last, NULL, 0, titles);
+    put_items(b, "Taken before, the last first", "ul", last, n_last, q.n_history, NULL, 0, titles);
     if (e->n_list)
-        put_items(b, "The list", "ol", e->list, e->n_list, held_out, n, titles);
+        put_items(b, "The list", "ol", e->list, e->n_list, e->n_list, held_out, n, titles);
     else
         buf_puts(b, "<div><h4>The list</h4><p>none: the model can't serve this user</p></div>\n");
-    put_items(b, "Held out", "ul", held_out, n, e->list, MIN(e->n_list, all->k), titles);
+    put_items(b, "Held out", "ul", first, n_first, n, e->list, e->n_list, titles);
     buf_puts(b, "</div>\n</details>\n");
 }
 
@@ -148,6 +163,6 @@ void examples_put(struct buf *b, const struct examples *e, const struct heldout 
     for (int i = 0; i < e->n; i++) {
         if (i == 0 || i == e->n_best)
             buf_printf(b, "<h3>%s</h3>\n", i < e->n_best ? "Best lists" : "Worst lists");
-        put_example(b, &e->users[i], e, h, users, titles);
+        put_example(b, &e->users[i], h, users, titles);
     }
 }

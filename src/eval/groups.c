@@ -22,6 +22,8 @@ static void by_activity(const struct heldout *h, struct groups *out)
     n_with = xcalloc((size_t)most + 1, sizeof *n_with);
     for (int32_t i = 0; i < h->n_users; i++)
         n_with[h->n_train[i]] += h->n_train[i] > 0;
+    while (from <= most && !n_with[from])
+        from++;
     for (int32_t x = 1; x <= most; x++)
         n_with[x] += n_with[x - 1];
     for (int q = 1; q <= 4 && from <= most; q++) {

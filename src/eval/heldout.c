@@ -26,11 +26,12 @@ static void collect_items(struct heldout *h)
 {
     const struct interactions *x = &h->d->part[h->part];
     int threads = h->threads ? h->threads : omp_get_max_threads();
+    bool many = x->n > 1 << 16; /* fewer are sorted before threads have met */
 
     h->offsets = xcalloc((size_t)h->n_users + 1, sizeof *h->offsets);
     h->items = xcalloc((size_t)x->n, sizeof *h->items);
     memcpy(h->items, x->items, (size_t)x->n * sizeof *h->items);
-#pragma omp parallel for schedule(dynamic, 256) num_threads(threads)
+#pragma omp parallel for schedule(dynamic, 256) num_threads(threads) if (many)
     for (int32_t i = 0; i < h->n_users; i++) {
         int64_t from = x->offsets[h->users[i]], to = x->offsets[h->users[i] + 1];
 

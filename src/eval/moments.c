@@ -34,9 +34,11 @@ void moments_over(int64_t n, int n_sums, int threads, moments_fn *add, const voi
                   struct moments *sums)
 {
     int64_t n_blocks = (n + A_BLOCK - 1) / A_BLOCK;
+    bool many = n_blocks > 8; /* fewer are done before threads have met */
     AUTO_FREE struct moments *parts = xcalloc((size_t)n_blocks * (size_t)n_sums + 1, sizeof *parts);
 
-#pragma omp parallel for schedule(dynamic) num_threads(threads ? threads : omp_get_max_threads())
+#pragma omp parallel for schedule(dynamic)                                                         \
+    num_threads(threads ? threads : omp_get_max_threads()) if (many)
     for (int64_t b = 0; b < n_blocks; b++)
         for (int64_t i = b * A_BLOCK; i < MIN(n, (b + 1) * A_BLOCK); i++)
             add(context, i, parts + b * n_sums);

@@ -775,7 +775,7 @@ def activity_groups(dataset, known):
     counts = sorted(rows[one.user] for one in known)
     ends = sorted({counts[math.ceil(len(counts) * quarter / 4) - 1] for quarter in (1, 2, 3, 4)}) if counts else []
     groups = {}
-    for start, end in zip([1, *(end + 1 for end in ends)], ends):
+    for start, end in zip([*counts[:1], *(end + 1 for end in ends)], ends):
         label = f"{start}-{end}" if end > start else f"{end}"
         groups[label] = {one.user for one in known if start <= rows[one.user] <= end}
     return groups

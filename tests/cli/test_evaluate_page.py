@@ -112,8 +112,7 @@ def test_the_best_and_the_worst_users_are_shown(evaluated, dataset, tied_model):
         listed = " ".join(data.items[item] for item in one.ranked)
         assert listed in page.text
     hits = [len(one.relevant & set(one.ranked)) for one in best + worst]
-    shown = [len(one.relevant & set(one.ranked) & set(sorted(one.relevant)[:20])) for one in best + worst]
-    assert len(page.found) == sum(hits) + sum(shown)
+    assert len(page.found) == 2 * sum(hits) > 0  # in the list and among what was held out
 
 
 def test_titles_are_shown_and_stay_text(kindred, reviews, tmp_path):

@@ -407,6 +407,7 @@ def test_users_are_cut_at_the_quartiles_of_their_train_rows():
     data = oracle.Dataset([], [], {"train": train})
     judged = [oracle.Judged(user, set(), [], {}) for user in range(8)]
     assert oracle.activity_groups(data, judged) == {"1": {0, 1}, "2-5": {2, 3, 4, 5}, "6-9": {6, 7}}
+    assert oracle.activity_groups(data, judged[3:]) == {"5": {3, 4, 5}, "6-7": {6}, "8-9": {7}}
 
 
 def test_groups_of_items_look_for_their_own_alone_and_differences_are_paired():
