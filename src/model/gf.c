@@ -20,7 +20,7 @@
     X(S, int, dim, 256, 1, 4096, "K", "how many singular vectors the low-pass filter keeps")       \
     X(S, double, alpha, 0.3, 0, 1e6, "W",                                                          \
       "weight of the low-pass filter beside the other one's 1")                                    \
-    X(S, double, low_pass_power, 0.4, 0, 2, "L",                                                   \
+    X(S, double, low_pass_power, 0.33, 0, 2, "L",                                                  \
       "the singular vectors are those of rows over (degrees of user and item)^L")
 
 OPT_DEFINE(gf_opts, GF_OPTIONS);

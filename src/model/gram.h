@@ -9,10 +9,10 @@
       "what a user with many items says of two of them counts degree^-U")                          \
     X(S, double, source_power, 0.6, 0, 2, "A",                                                     \
       "what an item of the history says counts (its users)^-A")                                    \
-    X(S, double, item_power, 0.4, 0, 2, "B",                                                       \
+    X(S, double, item_power, 0.3, 0, 2, "B",                                                       \
       "an item's scores count (its users)^-B: lower ranks what many took higher")                  \
     X(S, double, power, 1, 0.01, 10, "S", "of each number of the matrix, in the end")              \
-    X(S, int, neighbors, 200, 1, 100000, "N", "how many items count for an item")
+    X(S, int, neighbors, 500, 1, 100000, "N", "how many items count for an item")
 
 OPT_STRUCT(gram_opts, GRAM_OPTIONS);
 

@@ -11,8 +11,8 @@
 #include <math.h>
 
 #define ITEMKNN_OPTIONS(X, S)                                                                      \
-    X(S, int, neighbors, 100, 1, 100000, "K", "how many similar items count for an item")          \
-    X(S, double, shrink, 0, 0, 1e6, "S",                                                           \
+    X(S, int, neighbors, 200, 1, 100000, "K", "how many similar items count for an item")          \
+    X(S, double, shrink, 50, 0, 1e6, "S",                                                          \
       "added below the fraction: similarity that few users witness counts for less")
 
 OPT_DEFINE(itemknn_opts, ITEMKNN_OPTIONS);
