@@ -64,21 +64,26 @@ def time_rank(kindred, dataset, scratch):
 
 
 # What is made of Gowalla without epochs: model, options.
-CLOSED = {
-    "popularity": [],
-    "itemknn": [],
-    "gram": [],
-    "gf": [],
-    "svd": [],
-    "ials": [],
-}
+CLOSED = [
+    ("popularity", []),
+    ("itemknn", []),
+    ("gram", []),
+    ("gf", []),
+    ("gf", ["--dim", "640", "--item-power", "0.4"]),
+    ("gf", ["--dim", "512", "--low-pass-power", "0.4", "--item-power", "0.2", "--user-power", "0.5"]),
+    ("svd", []),
+    ("svd", ["--dim", "512"]),
+    ("ials", []),
+    ("ials", ["--dim", "256", "--reg", "0.5", "--iterations", "6"]),
+    ("ials", ["--dim", "512", "--reg", "1"]),
+]
 
 
 def time_models(kindred, dataset, scratch):
     """Of each closed-form model the median times to make it and to rank for all users, and what it's worth."""
     table = []
-    for name, options in CLOSED.items():
-        say(name)
+    for name, options in CLOSED:
+        say(f"{name} {' '.join(options)}")
         took = []
         for _ in range(1 + MODEL_RUNS):
             run([kindred, "train", "--model", name, "--data-dir", dataset, "--output-dir", scratch, "--threads",
