@@ -70,7 +70,7 @@ CLOSED = [
     ("gram", []),
     ("gf", []),
     ("gf", ["--dim", "640", "--item-power", "0.4"]),
-    ("gf", ["--dim", "512", "--low-pass-power", "0.4", "--item-power", "0.2", "--user-power", "0.5"]),
+    ("gf", ["--dim", "1024", "--low-pass-power", "0.37", "--alpha", "0.4", "--item-power", "0.2", "--user-power", "0.5"]),
     ("svd", []),
     ("svd", ["--dim", "512"]),
     ("ials", []),
@@ -144,7 +144,7 @@ def weigh_big(kindred, folder, scratch):
         preprocess(kindred, dataset, "--input", reviews, "--min-user", 2, "--min-item", 2)
         reviews.unlink()
     table = []
-    for name, options in {"mf": ["--epochs", 2], "itemknn": [], "gf": []}.items():
+    for name, options in {"mf": ["--epochs", 2], "itemknn": []}.items():
         run([kindred, "train", "--model", name, "--data-dir", dataset, "--output-dir", scratch, "--quiet", *options],
             stdout=subprocess.DEVNULL)
         wall, _, peak = measure([kindred, "evaluate", "--data-dir", str(dataset), "--model-path",
