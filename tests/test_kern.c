@@ -302,7 +302,7 @@ static void elementwise_loops_follow_their_formulas(void **)
             y[n - 1] = 1;
             (*k)->relu_slope(a, y, n);
             assert_true(n == 1 || a[0] == 0);
-            (*k)->product(y, b, n);
+            (*k)->product(y, y, b, n);
             near("product", (*k)->isa, n, y[n - 1], b[n - 1]);
             (*k)->add_product(y, b, b, n);
             near("add_product", (*k)->isa, n, y[n - 1],

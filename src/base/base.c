@@ -82,3 +82,21 @@ char *xasprintf(const char *fmt, ...)
         out_of_memory(1, strlen(fmt));
     return s;
 }
+
+static int ascending(const void *a, const void *b)
+{
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+int32_t sort_unique(int32_t *ids, int32_t n)
+{
+    int32_t left = 0;
+
+    qsort(ids, (size_t)n, sizeof *ids, ascending);
+    for (int32_t i = 0; i < n; i++)
+        if (left == 0 || ids[left - 1] != ids[i])
+            ids[left++] = ids[i];
+    return left;
+}

@@ -46,6 +46,9 @@ char *xasprintf(const char *fmt, ...) PRINTF(1, 2);
 /* Memory for the big arrays: zeroed, aligned to 64 bytes, to be given to free(). */
 void *xaligned(size_t n, size_t size);
 
+/* Sort (n) ids and take out those that are there twice; returns how many are left. */
+int32_t sort_unique(int32_t *ids, int32_t n);
+
 #define KINDRED_VERSION "0.1.0"
 
 /* What overruns its target or hides its state has no place here. */

@@ -2,25 +2,6 @@
 
 #include <omp.h>
 
-static int by_id(const void *a, const void *b)
-{
-    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
-
-    return (x > y) - (x < y);
-}
-
-/* Sort (n) items and take out those that are there twice; returns how many are left. */
-static int32_t sort_unique(int32_t *items, int32_t n)
-{
-    int32_t left = 0;
-
-    qsort(items, (size_t)n, sizeof *items, by_id);
-    for (int32_t i = 0; i < n; i++)
-        if (left == 0 || items[left - 1] != items[i])
-            items[left++] = items[i];
-    return left;
-}
-
 /* What was taken twice is one item to find: rows are sorted side by side, then moved together. */
 static void collect_items(struct heldout *h)
 {

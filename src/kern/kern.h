@@ -79,9 +79,9 @@ struct kern {
     /* Slopes by max(x, 0) become those by x: 0 where out = max(x, 0) is. slope, out (n). */
     void (*relu_slope)(float *slope, const float *out, int64_t n);
 
-    /* y *= x; y += a * b, number by number; n floats each, which don't overlap. */
-    void (*product)(float *y, const float *x, int n);
-    void (*products)(const float *a, const float *b, int n, float *y); /* y = a * b */
+    /* y = a * b; y += a * b, number by number; n floats each. The first y may be a, else none
+     * overlap. */
+    void (*product)(float *y, const float *a, const float *b, int n);
     void (*add_product)(float *y, const float *a, const float *b, int n);
 
     /* c[i * ldc + j] = sum over l of a[i * a_row + l * a_col] * b[l * ldb + j]; with `accumulate`

@@ -257,10 +257,11 @@ static void relu_slope(float *restrict slope, const float *restrict out, int64_t
         slope[k] = out[k] > 0 ? slope[k] : 0;
 }
 
-static void product(float *restrict y, const float *restrict x, int n)
+static void product(float *y, const float *a, const float *b, int n)
 {
+#pragma GCC ivdep
     for (int k = 0; k < n; k++)
-        y[k] *= x[k];
+        y[k] = a[k] * b[k];
 }
 
 static void add_product(float *restrict y, const float *restrict a, const float *restrict b, int n)
@@ -274,12 +275,6 @@ static void inverse_roots(const float *restrict x, int n, float scale, float add
 {
     for (int k = 0; k < n; k++)
         out[k] = 1 / sqrtf(scale * x[k] + add);
-}
-
-static void products(const float *restrict a, const float *restrict b, int n, float *restrict out)
-{
-    for (int k = 0; k < n; k++)
-        out[k] = a[k] * b[k];
 }
 
 static int above(const float *x, int count, int n, const float *limits, int32_t *found)
@@ -851,7 +846,6 @@ const struct kern KERN_TABLE = {
     .add_product = add_product,
     .gemm = gemm,
     .inverse_roots = inverse_roots,
-    .products = products,
     .row_products = row_products,
     .cholesky = cholesky,
     .cholesky_solve = cholesky_solve,

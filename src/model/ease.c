@@ -5,7 +5,7 @@
  * n_items): with P = (R^T R + reg)^-1, B_ij = -P_ij / P_jj. A score is (r B)_i for a row r: any
  * row, so that whoever has a history is served by it. Source: Steck, "Embarrassingly Shallow
  * Autoencoders for Sparse Data", WWW 2019. */
-#include "model/model.h"
+#include "model/itembased.h"
 
 #include "base/interrupt.h"
 #include "kern/kern.h"
@@ -136,24 +136,11 @@ static bool ease_serves(const struct model *m, const struct query *q)
     return false;
 }
 
-static int64_t ease_state(const struct model *m)
-{
-    return m->n_items;
-}
-
 static void ease_prepare(const struct model *m, const struct query *q, int n, float *state)
 {
     for (int r = 0; r < n; r++)
         kern_best()->sum_rows(((const struct ease *)m)->weight, q[r].history, q[r].n_history, NULL,
                               m->n_items, state + (int64_t)r * m->n_items);
-}
-
-static void ease_score(const struct model *m, const struct query *, int n_queries,
-                       const float *state, int32_t first, int32_t n, float *out)
-{
-    for (int32_t c = 0; c < n; c++)
-        for (int r = 0; r < n_queries; r++)
-            *out++ = state[(int64_t)r * m->n_items + first + c];
 }
 
 static void ease_release(struct model *m)
@@ -172,8 +159,8 @@ const struct model_ops model_ease = {
     .adopt = ease_adopt,
     .fit = ease_fit,
     .serves = ease_serves,
-    .state = ease_state,
+    .state = itembased_state,
     .prepare = ease_prepare,
-    .score = ease_score,
+    .score = itembased_score,
     .release = ease_release,
 };

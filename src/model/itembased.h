@@ -20,7 +20,8 @@ static inline struct itembased *itembased_of(struct model *m)
 /* "neighbor.index", "neighbor.weight": (n_items, width). Returns 2. */
 int itembased_tensors(struct model *m, int32_t width, struct tensor out[MODEL_TENSORS_MAX]);
 
-/* The other members of struct model_ops. */
+/* The other members of struct model_ops. state and score are for any model whose prepare() finds
+ * the scores of all items: (n_queries, n_items). */
 void itembased_adopt(struct model *m, const struct tensor *t);
 bool itembased_serves(const struct model *m, const struct query *q);
 int64_t itembased_state(const struct model *m);

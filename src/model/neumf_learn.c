@@ -310,7 +310,7 @@ static void backward_gmf(const struct neumf *nm, const struct neumf_shape *s, st
         for (int p = c->begin[r]; p < c->begin[r + 1]; p++)
             kern->add_scaled(sum, c->slopes[p], c->gmf_items + p * s->dim, s->dim);
         kern->add_product(gradient + s->at[NEUMF_OUTPUT], sum, c->gmf_users + r * s->dim, s->dim);
-        kern->product(sum, nm->data[NEUMF_OUTPUT], s->dim);
+        kern->product(sum, sum, nm->data[NEUMF_OUTPUT], s->dim);
     }
 }
 

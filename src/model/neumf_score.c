@@ -40,8 +40,8 @@ void neumf_prepare(const struct model *m, const struct query *q, int n, float *s
         int64_t user = q[r].user;
 
         if (p.gmf) {
-            memcpy(gmf, nm->data[NEUMF_OUTPUT], (size_t)p.gmf * sizeof *gmf);
-            kern->product(gmf, nm->data[NEUMF_GMF_USERS] + user * p.gmf, p.gmf);
+            kern->product(gmf, nm->data[NEUMF_OUTPUT], nm->data[NEUMF_GMF_USERS] + user * p.gmf,
+                          p.gmf);
         }
         if (p.mlp) {
             memcpy(mlp, nm->data[neumf_bias(0)], (size_t)p.mlp * sizeof *mlp);

@@ -34,7 +34,7 @@ static void pick(struct ridge *r, const float *rows, const int32_t *ids, int n)
 
         for (int c = 0; k + AHEAD < n && c < r->dim; c += 16)
             __builtin_prefetch(rows + (int64_t)ids[k + AHEAD] * r->dim + c);
-        kern_best()->products(rows + (int64_t)ids[k] * r->dim, r->root, r->dim, to);
+        kern_best()->product(to, rows + (int64_t)ids[k] * r->dim, r->root, r->dim);
     }
 }
 
@@ -54,7 +54,7 @@ static void solve_by_rows(struct ridge *r, const float *rows, const int32_t *ids
     assert(definite); /* 1 + W W^T of finite W */
     kern->cholesky_solve(n, r->system, r->right);
     kern->gemm(1, r->dim, n, r->right, n, 1, r->picked, r->dim, out, r->dim, false);
-    kern->product(out, r->root, r->dim);
+    kern->product(out, out, r->root, r->dim);
 }
 
 /* n > dim, by the (dim, dim) system 1 + W^T W, W = V D^-1/2; so many rows at a time. */
@@ -83,7 +83,7 @@ static void solve_by_columns(struct ridge *r, const float *rows, const int32_t *
     definite = kern->cholesky(dim, r->system);
     assert(definite);
     kern->cholesky_solve(dim, r->system, out);
-    kern->product(out, r->root, dim);
+    kern->product(out, out, r->root, dim);
 }
 
 void ridge_solve(struct ridge *r, const float *rows, const int32_t *ids, int32_t n,

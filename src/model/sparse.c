@@ -8,34 +8,14 @@
 
 /* ---- the matrix ---- */
 
-static void pattern_init(struct pattern *p, int32_t n_rows, int64_t n)
+/* Rows of `from` become columns; repeats stay. */
+static void pattern_transpose(struct pattern *p, const struct interactions *from, int32_t n_rows,
+                              int32_t n_cols)
 {
-    *p = (struct pattern){.n_rows = n_rows,
-                          .begin = xcalloc((size_t)n_rows + 1, sizeof *p->begin),
-                          .ids = xmalloc((size_t)MAX(n, 1), sizeof *p->ids)};
-}
+    struct interactions turned;
 
-/* The rows of `from` become columns. */
-static void pattern_transpose(struct pattern *p, const struct pattern *from, int32_t n_rows)
-{
-    int64_t n = from->begin[from->n_rows];
-
-    pattern_init(p, n_rows, n);
-    for (int64_t k = 0; k < n; k++)
-        p->begin[from->ids[k] + 1]++;
-    for (int32_t r = 0; r < n_rows; r++)
-        p->begin[r + 1] += p->begin[r];
-    for (int32_t c = 0; c < from->n_rows; c++)
-        for (int64_t k = from->begin[c]; k < from->begin[c + 1]; k++)
-            p->ids[p->begin[from->ids[k]]++] = c;
-    memmove(p->begin + 1, p->begin, (size_t)n_rows * sizeof *p->begin);
-    p->begin[0] = 0;
-}
-
-/* As given: rows may name a column twice. */
-static struct pattern view(const struct interactions *x, int32_t n_users)
-{
-    return (struct pattern){n_users, x->offsets, x->items};
+    interactions_transpose(&turned, from, n_rows, n_cols);
+    *p = (struct pattern){n_cols, turned.offsets, turned.items};
 }
 
 /* Leave one of equal ids that stand side by side. */
@@ -56,11 +36,12 @@ static void drop_repeats(struct pattern *p)
 void sparse_init(struct sparse *s, const struct interactions *train, int32_t n_users,
                  int32_t n_items)
 {
-    struct pattern given = view(train, n_users);
+    struct interactions once;
 
-    pattern_transpose(&s->by_item, &given, n_items);
+    pattern_transpose(&s->by_item, train, n_users, n_items);
     drop_repeats(&s->by_item);
-    pattern_transpose(&s->by_user, &s->by_item, n_users);
+    once = (struct interactions){s->by_item.begin, s->by_item.ids, NULL, s->by_item.begin[n_items]};
+    pattern_transpose(&s->by_user, &once, n_items, n_users);
 }
 
 static void pattern_release(struct pattern *p)
@@ -296,25 +277,12 @@ void votes_release(struct votes *v)
     *v = (struct votes){0};
 }
 
-static int ascending(const void *a, const void *b)
-{
-    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
-
-    return (x > y) - (x < y);
-}
-
 int32_t history_once(const struct query *q, int32_t **once)
 {
-    int32_t n = 0;
-
     *once = xmalloc((size_t)MAX(q->n_history, 1), sizeof **once);
     if (q->n_history)
         memcpy(*once, q->history, (size_t)q->n_history * sizeof **once);
-    qsort(*once, (size_t)q->n_history, sizeof **once, ascending);
-    for (int32_t h = 0; h < q->n_history; h++)
-        if (n == 0 || (*once)[n - 1] != (*once)[h])
-            (*once)[n++] = (*once)[h];
-    return n;
+    return sort_unique(*once, q->n_history);
 }
 
 void votes_count(const struct votes *v, const struct query *q, int32_t n_items, float *out)

@@ -8,11 +8,9 @@
  * With S = D_u R D_i = U E V^T the score is r D_i V V^T D_i^-1 for a row r: any row, so that
  * whoever has a history is served by it, known from training or not. */
 #include "model/lowrank.h"
-#include "model/model.h"
+#include "model/sparse.h"
 
 #include "kern/kern.h"
-
-#include <math.h>
 
 #define SVD_OPTIONS(X, S)                                                                          \
     X(S, int, dim, 128, 1, 4096, "N", "singular vectors, of the largest values")                   \
@@ -53,16 +51,6 @@ static void svd_adopt(struct model *m, const struct tensor *t)
     svd_of(m)->weight = t[1].data;
 }
 
-/* out[r] = (entries of row r)^-power; 0 for rows without. */
-static void fill_scale(float *out, const int64_t *offsets, int32_t n, double power)
-{
-    for (int32_t r = 0; r < n; r++) {
-        int64_t entries = offsets[r + 1] - offsets[r];
-
-        out[r] = entries ? (float)pow((double)entries, -power) : 0;
-    }
-}
-
 static bool svd_fit(struct model *m, const struct interactions *train, struct err *err)
 {
     const struct svd_opts *o = svd_opts_of(m);
@@ -74,8 +62,10 @@ static bool svd_fit(struct model *m, const struct interactions *train, struct er
     AUTO(interactions) by_item = {0};
 
     interactions_transpose(&by_item, train, m->n_users, m->n_items);
-    fill_scale(user_scale, train->offsets, m->n_users, o->user_power);
-    fill_scale(item_scale, by_item.offsets, m->n_items, o->item_power);
+    pattern_powers(&(struct pattern){m->n_users, train->offsets, train->items}, -o->user_power,
+                   user_scale);
+    pattern_powers(&(struct pattern){m->n_items, by_item.offsets, by_item.items}, -o->item_power,
+                   item_scale);
     svd->items = xaligned((size_t)m->n_items * (size_t)o->dim, sizeof *svd->items);
     svd->weight = xaligned((size_t)m->n_items, sizeof *svd->weight);
     if (!lowrank_items(train, m->n_users, m->n_items, &plan, values, svd->items, err))
