@@ -74,8 +74,8 @@ CLOSED = [
     ("svd", []),
     ("svd", ["--dim", "512"]),
     ("ials", []),
-    ("ials", ["--dim", "256", "--reg", "0.5", "--iterations", "6"]),
-    ("ials", ["--dim", "512", "--reg", "1"]),
+    ("ials", ["--dim", "512", "--reg", "2", "--alpha", "0.05", "--iterations", "4"]),
+    ("ials", ["--dim", "1024", "--reg", "4", "--alpha", "0.08", "--iterations", "4"]),
 ]
 
 

@@ -2,18 +2,22 @@
  *
  * It minimises, over user vectors x_u and item vectors y_i,
  *
- *     sum over train rows (u, i) of (<x_u, y_i> - 1)^2 + alpha sum over all (u, i) of <x_u, y_i>^2
+ *     sum over train rows (u, i) of w_u w_i (<x_u, y_i> - 1)^2
+ *     + alpha sum over all (u, i) of w_u w_i <x_u, y_i>^2
  *     + sum over u of reg_u |x_u|^2 + sum over i of reg_i |y_i|^2
  *     reg_u = reg (rows of u + alpha n_items)^reg_power, and likewise reg_i
+ *     w_i in proportion to (rows of i)^-item_power, with a mean of 1 over the train rows, and
+ *     likewise w_u: popular items are not all that counts (docs/decisions/0008)
  *
  * Sources: Hu, Koren and Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM
  * 2008; Rendle, Krichene, Zhang and Koren, "Revisiting the Performance of iALS on Item
  * Recommendation Benchmarks", RecSys 2022, from which weights and penalties are.
  *
- * With one side fixed, each row of the other is a ridge regression. What all these share, alpha
- * times the gram of the fixed side, is made diagonal first: scores stay what they are when both
- * sides are turned by the eigenvectors, and the side that is solved next comes out turned. Then the
- * system of a row with few train rows is small (ridge.h). */
+ * With one side fixed, each row of the other is a ridge regression: against the fixed side's rows
+ * times the roots of their weights, with these roots as targets and reg over the row's own weight.
+ * What all share, alpha times the gram of those rows, is made diagonal first: scores stay what they
+ * are when both sides are turned by the eigenvectors, and the side that is solved next comes out
+ * turned. Then the system of a row with few train rows is small (ridge.h). */
 #include "model/learn.h"
 #include "model/model.h"
 
@@ -31,9 +35,12 @@
     X(S, int, iterations, 8, 1, 10000, "N", "times that both sides are solved")                    \
     X(S, double, alpha, 0.03, 1e-9, 1000, "A",                                                     \
       "weight of a pair that isn't in train, where one that is has 1 more")                        \
-    X(S, double, reg, 2, 1e-12, 1e6, "R", "L2 penalty on vectors")                                 \
+    X(S, double, reg, 3, 1e-12, 1e6, "R", "L2 penalty on vectors")                                 \
     X(S, double, reg_power, 0, 0, 1, "P",                                                          \
       "the penalty grows with the weight of the row's pairs to this power")                        \
+    X(S, double, item_power, 0.4, 0, 2, "P",                                                       \
+      "what concerns an item counts (its train rows)^-P, so that popular ones are not all")        \
+    X(S, double, user_power, 0.2, 0, 2, "P", "likewise what concerns a user")                      \
     X(S, double, init, 0.1, 0, 100, "A",                                                           \
       "deviation of the noise that rows start as, divided by the root of dim")
 
@@ -41,9 +48,11 @@ OPT_DEFINE(ials_opts, IALS_OPTIONS);
 
 struct ials {
     struct model base;
-    float *users; /* (n_users, dim) */
-    float *items; /* (n_items, dim) */
-    float *gram;  /* (1, dim) that of the items, which is diagonal */
+    float *users;       /* (n_users, dim) */
+    float *items;       /* (n_items, dim) */
+    float *gram;        /* (1, dim) that of the items times their roots, which is diagonal */
+    float *item_root;   /* (n_items) of the item's weight */
+    float *user_weight; /* (1, 1) of a user with one train row */
 };
 
 static struct ials *ials_of(struct model *m)
@@ -63,7 +72,9 @@ static int ials_tensors(struct model *m, struct tensor out[MODEL_TENSORS_MAX])
     out[0] = tensor_floats("user_embedding.weight", m->n_users, dim, ials_of(m)->users);
     out[1] = tensor_floats("item_embedding.weight", m->n_items, dim, ials_of(m)->items);
     out[2] = tensor_floats("item_gram", 1, dim, ials_of(m)->gram);
-    return 3;
+    out[3] = tensor_floats("item_root", m->n_items, 1, ials_of(m)->item_root);
+    out[4] = tensor_floats("user_weight", 1, 1, ials_of(m)->user_weight);
+    return 5;
 }
 
 static void ials_adopt(struct model *m, const struct tensor *t)
@@ -71,14 +82,52 @@ static void ials_adopt(struct model *m, const struct tensor *t)
     ials_of(m)->users = t[0].data;
     ials_of(m)->items = t[1].data;
     ials_of(m)->gram = t[2].data;
+    ials_of(m)->item_root = t[3].data;
+    ials_of(m)->user_weight = t[4].data;
 }
 
 /* One side, solved while the other is fixed. */
 struct side {
     const struct interactions *rows; /* of this side, naming rows of the other */
     int32_t n, n_other;
-    float *x, *other; /* (n, dim), (n_other, dim) */
+    float *x, *other;               /* (n, dim), (n_other, dim) */
+    const float *root, *other_root; /* (n), (n_other) of the rows' weights */
 };
+
+/* What concerns a row with n train rows weighs this, where one with a single one weighs `first`. */
+static float weight_of(double first, double power, int32_t n)
+{
+    return n ? (float)(first * pow(n, -power)) : 1;
+}
+
+/* The roots of the weights of all n rows. Returns the weight of a row with one train row. */
+static float find_roots(const struct interactions *rows, int32_t n, double power, float *root)
+{
+    double sum = 0, first;
+    int32_t count;
+
+    for (int32_t r = 0; r < n; r++) {
+        interactions_row(rows, r, &count);
+        sum += count ? pow(count, 1 - power) : 0;
+    }
+    first = sum > 0 ? (double)rows->n / sum : 1;
+    for (int32_t r = 0; r < n; r++) {
+        interactions_row(rows, r, &count);
+        root[r] = sqrtf(weight_of(first, power, count));
+    }
+    return (float)first;
+}
+
+/* Rows x (n, dim) times their roots, or over them. */
+static void weigh(float *x, int32_t n, int dim, const float *root, bool undo)
+{
+#pragma omp parallel for
+    for (int32_t r = 0; r < n; r++) {
+        float *row = x + (int64_t)r * dim;
+
+        kern_best()->scaled(row, undo ? 1 / root[r] : root[r], row, dim);
+    }
+}
 
 /* The penalty of a row with so many train rows. */
 static float reg_of(const struct ials_opts *o, int32_t n, int32_t n_other)
@@ -109,6 +158,7 @@ static bool turn(float *x, int32_t n, int dim, float *gram, struct err *err)
 
 static bool solve(const struct ials_opts *o, struct side *s, float *gram, struct err *err)
 {
+    weigh(s->other, s->n_other, o->dim, s->other_root, false);
     if (!turn(s->other, s->n_other, o->dim, gram, err))
         return false;
 #pragma omp parallel
@@ -121,7 +171,8 @@ static bool solve(const struct ials_opts *o, struct side *s, float *gram, struct
             int32_t n;
             const int32_t *ids = interactions_row(s->rows, r, &n);
 
-            ridge_solve(&ridge, s->other, ids, n, gram, (float)o->alpha, reg_of(o, n, s->n_other),
+            ridge_solve(&ridge, s->other, s->other_root, ids, n, gram, (float)o->alpha,
+                        reg_of(o, n, s->n_other) / (s->root[r] * s->root[r]),
                         s->x + (int64_t)r * o->dim);
         }
     }
@@ -141,6 +192,7 @@ static bool ials_fit(struct model *m, const struct interactions *train, struct e
     const struct ials_opts *o = ials_opts_of(m);
     struct ials *ials = ials_of(m);
     size_t dim = (size_t)o->dim;
+    AUTO_FREE float *user_root = xaligned((size_t)m->n_users, sizeof *user_root);
     AUTO(interactions) by_item = {0};
     AUTO(progress) progress = {0};
     bool ok = true;
@@ -148,18 +200,25 @@ static bool ials_fit(struct model *m, const struct interactions *train, struct e
     ials->users = xaligned((size_t)m->n_users * dim, sizeof(float));
     ials->items = xaligned((size_t)m->n_items * dim, sizeof(float));
     ials->gram = xaligned(dim, sizeof(float));
+    ials->item_root = xaligned((size_t)m->n_items, sizeof(float));
+    ials->user_weight = xaligned(1, sizeof(float));
     if (!lapack_load(err))
         return false;
     interactions_transpose(&by_item, train, m->n_users, m->n_items);
+    find_roots(&by_item, m->n_items, o->item_power, ials->item_root);
+    *ials->user_weight = find_roots(train, m->n_users, o->user_power, user_root);
     fill(m, ials->users, m->n_users, 0);
     progress_init(&progress, "train", "iterations", o->iterations);
     for (int i = 0; ok && i < o->iterations; i++) {
-        struct side items = {&by_item, m->n_items, m->n_users, ials->items, ials->users};
-        struct side users = {train, m->n_users, m->n_items, ials->users, ials->items};
+        struct side items = {&by_item,    m->n_items,      m->n_users, ials->items,
+                             ials->users, ials->item_root, user_root};
+        struct side users = {train,       m->n_users, m->n_items,     ials->users,
+                             ials->items, user_root,  ials->item_root};
 
         ok = solve(o, &items, ials->gram, err) && solve(o, &users, ials->gram, err);
         progress_update(&progress, i + 1, NULL);
     }
+    weigh(ials->items, m->n_items, o->dim, ials->item_root, true);
     return ok;
 }
 
@@ -199,11 +258,23 @@ static int64_t ials_state(const struct model *m)
 static void fold_in(const struct ials *ials, const struct query *q, float *out)
 {
     const struct ials_opts *o = ials_opts_of(&ials->base);
+    int32_t n = q->n_history;
+    size_t room = (size_t)MAX(n, 1);
+    AUTO_FREE float *rows = xaligned(room * (size_t)o->dim, sizeof *rows);
+    AUTO_FREE float *targets = xmalloc(room, sizeof *targets);
+    AUTO_FREE int32_t *ids = xmalloc(room, sizeof *ids);
     AUTO(ridge) ridge;
 
+    for (int32_t k = 0; k < n; k++) {
+        ids[k] = k;
+        targets[k] = ials->item_root[q->history[k]];
+        kern_best()->scaled(rows + (int64_t)k * o->dim, targets[k],
+                            ials->items + (int64_t)q->history[k] * o->dim, o->dim);
+    }
     ridge_init(&ridge, o->dim);
-    ridge_solve(&ridge, ials->items, q->history, q->n_history, ials->gram, (float)o->alpha,
-                reg_of(o, q->n_history, ials->base.n_items), out);
+    ridge_solve(&ridge, rows, targets, ids, n, ials->gram, (float)o->alpha,
+                reg_of(o, n, ials->base.n_items) / weight_of(*ials->user_weight, o->user_power, n),
+                out);
 }
 
 static void ials_prepare(const struct model *m, const struct query *q, int n, float *state)
@@ -232,6 +303,8 @@ static void ials_release(struct model *m)
     free(ials_of(m)->users);
     free(ials_of(m)->items);
     free(ials_of(m)->gram);
+    free(ials_of(m)->item_root);
+    free(ials_of(m)->user_weight);
 }
 
 const struct model_ops model_ials = {

@@ -39,7 +39,8 @@ static void pick(struct ridge *r, const float *rows, const int32_t *ids, int n)
 }
 
 /* n <= dim, by the (n, n) system. */
-static void solve_by_rows(struct ridge *r, const float *rows, const int32_t *ids, int n, float *out)
+static void solve_by_rows(struct ridge *r, const float *rows, const float *targets,
+                          const int32_t *ids, int n, float *out)
 {
     const struct kern *kern = kern_best();
     bool definite;
@@ -48,7 +49,7 @@ static void solve_by_rows(struct ridge *r, const float *rows, const int32_t *ids
     kern->row_products(r->picked, n, r->dim, r->system);
     for (int k = 0; k < n; k++) {
         r->system[(int64_t)k * n + k] += 1;
-        r->right[k] = 1;
+        r->right[k] = targets[ids[k]];
     }
     definite = kern->cholesky(n, r->system);
     assert(definite); /* 1 + W W^T of finite W */
@@ -58,8 +59,8 @@ static void solve_by_rows(struct ridge *r, const float *rows, const int32_t *ids
 }
 
 /* n > dim, by the (dim, dim) system 1 + W^T W, W = V D^-1/2; so many rows at a time. */
-static void solve_by_columns(struct ridge *r, const float *rows, const int32_t *ids, int32_t n,
-                             float *out)
+static void solve_by_columns(struct ridge *r, const float *rows, const float *targets,
+                             const int32_t *ids, int32_t n, float *out)
 {
     enum { STRIP = 64 };
     const struct kern *kern = kern_best();
@@ -78,7 +79,7 @@ static void solve_by_columns(struct ridge *r, const float *rows, const int32_t *
             kern->gemm(dim - j, MIN(STRIP, dim - j), some, r->picked + j, 1, dim, r->picked + j,
                        dim, r->system + (int64_t)j * dim + j, dim, true);
         for (int row = 0; row < some; row++)
-            kern->add_scaled(out, 1, r->picked + (int64_t)row * dim, dim);
+            kern->add_scaled(out, targets[ids[k + row]], r->picked + (int64_t)row * dim, dim);
     }
     definite = kern->cholesky(dim, r->system);
     assert(definite);
@@ -86,13 +87,13 @@ static void solve_by_columns(struct ridge *r, const float *rows, const int32_t *
     kern->product(out, out, r->root, dim);
 }
 
-void ridge_solve(struct ridge *r, const float *rows, const int32_t *ids, int32_t n,
-                 const float *gram, float alpha, float reg, float *out)
+void ridge_solve(struct ridge *r, const float *rows, const float *targets, const int32_t *ids,
+                 int32_t n, const float *gram, float alpha, float reg, float *out)
 {
     assert(reg > 0);
     kern_best()->inverse_roots(gram, r->dim, alpha, reg, r->root);
     if (n <= r->dim)
-        solve_by_rows(r, rows, ids, n, out);
+        solve_by_rows(r, rows, targets, ids, n, out);
     else
-        solve_by_columns(r, rows, ids, n, out);
+        solve_by_columns(r, rows, targets, ids, n, out);
 }

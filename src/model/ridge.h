@@ -19,13 +19,14 @@ void ridge_release(struct ridge *r);
 
 /* out (dim) = the x that minimises
  *
- *     sum over k < n of (<x, rows[ids[k]]> - 1)^2 + alpha sum over c of gram[c] x[c]^2 + reg |x|^2
+ *     sum over k < n of (<x, rows[ids[k]]> - targets[ids[k]])^2
+ *     + alpha sum over c of gram[c] x[c]^2 + reg |x|^2
  *
- * rows (*, dim), of which gram (dim) is the diagonal one; reg > 0. Exact: with V the (n, dim) rows
- * that are named and D = alpha gram + reg, x = (D + V^T V)^-1 V^T 1 = D^-1 V^T (1 + V D^-1 V^T)^-1
- * 1 (Woodbury), of which the smaller system is solved. The same bits each time for the same ids in
- * the same order. */
-void ridge_solve(struct ridge *r, const float *rows, const int32_t *ids, int32_t n,
-                 const float *gram, float alpha, float reg, float *out);
+ * rows (*, dim), of which gram (dim) is the diagonal one; targets (*); reg > 0. Exact: with V the
+ * (n, dim) rows that are named, t their targets and D = alpha gram + reg, x = (D + V^T V)^-1 V^T t
+ * = D^-1 V^T (1 + V D^-1 V^T)^-1 t (Woodbury), of which the smaller system is solved. The same bits
+ * each time for the same ids in the same order. */
+void ridge_solve(struct ridge *r, const float *rows, const float *targets, const int32_t *ids,
+                 int32_t n, const float *gram, float alpha, float reg, float *out);
 
 #endif
