@@ -51,9 +51,12 @@ static double shared(int32_t i, int32_t j, double power)
     return sum;
 }
 
-/* Of each column i of w leave the `keep` largest others. */
+/* Of each column i of w leave the `keep` largest others that are above 0. */
 static void cut(double w[ITEMS][ITEMS], int keep)
 {
+    for (int32_t i = 0; i < ITEMS; i++)
+        for (int32_t j = 0; j < ITEMS; j++)
+            w[j][i] = fmax(w[j][i], 0);
     for (int32_t i = 0; i < ITEMS; i++)
         for (int32_t j = 0; j < ITEMS; j++) {
             int before = 0;
@@ -177,19 +180,53 @@ static void add_low_pass(double w[ITEMS][ITEMS], int dim, double alpha, double p
                            power_of(of_item[i], power);
 }
 
+/* w less t w p. */
+static void subtract_product(double w[ITEMS][ITEMS], double p[ITEMS][ITEMS], double t)
+{
+    static double product[ITEMS][ITEMS];
+
+    for (int32_t j = 0; j < ITEMS; j++)
+        for (int32_t i = 0; i < ITEMS; i++) {
+            product[j][i] = 0;
+            for (int32_t k = 0; k < ITEMS; k++)
+                product[j][i] += w[j][k] * p[k][i];
+        }
+    for (int32_t j = 0; j < ITEMS; j++)
+        for (int32_t i = 0; i < ITEMS; i++)
+            w[j][i] -= t * product[j][i];
+}
+
 /* By any powers the cut matrix is scaled to what has the quotient 1 at d^1/2. */
-static void gf_is_gram_and_a_low_pass_filter(void **)
+static void scale_by_quotient(double w[ITEMS][ITEMS])
+{
+    double above = 0, below = 0;
+
+    for (int32_t i = 0; i < ITEMS; i++) {
+        below += of_item[i];
+        for (int32_t j = 0; j < ITEMS; j++)
+            above += sqrt(of_item[i]) * w[j][i] * sqrt(of_item[j]);
+    }
+    for (int32_t i = 0; i < ITEMS; i++)
+        for (int32_t j = 0; j < ITEMS; j++)
+            w[j][i] *= below / above;
+}
+
+/* Each step sharpens both filters by the same P; the first one stays cut. */
+static void gf_is_gram_and_a_low_pass_filter_sharpened(void **)
 {
     static const struct {
         double user, source, item;
         int keep, dim;
-        double low_pass;
-    } cases[] = {{1, 0.5, 0.5, ITEMS, 20, 0.5}, {0.75, 0.6, 0.4, 9, 33, 0.4}};
-    static double w[ITEMS][ITEMS];
+        double low_pass, sharpening;
+        int steps;
+    } cases[] = {{1, 0.5, 0.5, ITEMS, 20, 0.5, 0, 1},
+                 {0.75, 0.6, 0.4, 9, 33, 0.4, 0, 1},
+                 {0.75, 0.6, 0.4, 9, 33, 0.4, 0.5, 1},
+                 {0.75, 0.6, 0.3, 12, 20, 0.4, 0.9, 3}};
+    static double w[ITEMS][ITEMS], p[ITEMS][ITEMS], low[ITEMS][ITEMS];
 
     for (int c = 0; c < ARRAY_LEN(cases); c++) {
         struct model *m = made_model("gf", &data, 1);
-        double above = 0, below = 0;
 
         made_set(m, "user_power", cases[c].user);
         made_set(m, "source_power", cases[c].source);
@@ -199,18 +236,23 @@ static void gf_is_gram_and_a_low_pass_filter(void **)
         made_set(m, "dim", cases[c].dim);
         made_set(m, "alpha", 0.7);
         made_set(m, "low_pass_power", cases[c].low_pass);
+        made_set(m, "sharpening", cases[c].sharpening);
+        made_set(m, "sharpening_steps", cases[c].steps);
         fit(m);
         fill_gram(w, cases[c].user, cases[c].source, cases[c].item, 1);
         cut(w, cases[c].keep);
-        for (int32_t i = 0; i < ITEMS; i++) {
-            below += of_item[i];
-            for (int32_t j = 0; j < ITEMS; j++)
-                above += sqrt(of_item[i]) * w[j][i] * sqrt(of_item[j]);
+        scale_by_quotient(w);
+        memcpy(p, w, sizeof p);
+        memset(low, 0, sizeof low);
+        add_low_pass(low, cases[c].dim, 0.7, cases[c].low_pass);
+        for (int s = 0; cases[c].sharpening > 0 && s < cases[c].steps; s++) {
+            subtract_product(w, p, cases[c].sharpening / cases[c].steps);
+            cut(w, cases[c].keep);
+            subtract_product(low, p, cases[c].sharpening / cases[c].steps);
         }
         for (int32_t i = 0; i < ITEMS; i++)
             for (int32_t j = 0; j < ITEMS; j++)
-                w[j][i] *= below / above;
-        add_low_pass(w, cases[c].dim, 0.7, cases[c].low_pass);
+                w[j][i] += low[j][i];
         assert_scores(m, w);
         model_free(m);
     }
@@ -244,7 +286,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(itemknn_is_cosine_with_shrinkage),
         cmocka_unit_test(gram_is_the_product_by_powers_of_the_degrees),
-        cmocka_unit_test(gf_is_gram_and_a_low_pass_filter),
+        cmocka_unit_test(gf_is_gram_and_a_low_pass_filter_sharpened),
         cmocka_unit_test(what_has_no_neighbors_serves_nobody),
     };
 

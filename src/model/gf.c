@@ -7,7 +7,11 @@
  * P is gram's matrix (gram.c), cut at `neighbors`; rho its Rayleigh quotient at d(i)^1/2, which is
  * 1 for a whole P of U = 1, A = B = 1/2: so alpha means the same by any powers. Source: Shen et
  * al., "How Powerful is Graph Convolution for Recommendation?", CIKM 2021 (GF-CF: those powers, L =
- * 1/2, no cut). */
+ * 1/2, no cut).
+ *
+ * Sharpened, in N steps, each s <- s - T/N s P / rho with the same P: Choi et al., "Blurring-
+ * Sharpening Process Models for Collaborative Filtering", SIGIR 2023. The steps are taken at fit,
+ * on both filters; the first one is cut at `neighbors` after each. */
 #include "model/gram.h"
 #include "model/lowrank.h"
 
@@ -21,16 +25,20 @@
     X(S, double, alpha, 0.3, 0, 1e6, "W",                                                          \
       "weight of the low-pass filter beside the other one's 1")                                    \
     X(S, double, low_pass_power, 0.33, 0, 2, "L",                                                  \
-      "the singular vectors are those of rows over (degrees of user and item)^L")
+      "the singular vectors are those of rows over (degrees of user and item)^L")                  \
+    X(S, double, sharpening, 0, 0, 10, "T",                                                        \
+      "then take T times what P makes of the scores away from them; 0 is not at all")              \
+    X(S, int, sharpening_steps, 1, 1, 100, "N", "in so many steps, of T / N each")
 
 OPT_DEFINE(gf_opts, GF_OPTIONS);
 
 enum { ITERATIONS = 3 };
 
 struct gf {
-    struct itembased base;
-    float *items; /* (n_items, dim) D_i^L V */
-    float *scale; /* (n_items) alpha d(i)^-2L: makes alpha D_i^-L V of it */
+    struct itembased base; /* P / rho, sharpened */
+    float *sources;        /* (n_items, dim) D_i^L V; NULL: as items */
+    float *scale;          /* (n_items) alpha d(i)^-2L: makes alpha D_i^-L V of it */
+    float *items;          /* (n_items, dim) D_i^L V, sharpened */
 };
 
 static const struct gf_opts *opts_of(const struct model *m)
@@ -49,7 +57,11 @@ static int gf_tensors(struct model *m, struct tensor out[MODEL_TENSORS_MAX])
 
     out[n] = tensor_floats("item_factor.weight", m->n_items, opts_of(m)->dim, gf_of(m)->items);
     out[n + 1] = tensor_floats("item_scale", m->n_items, 1, gf_of(m)->scale);
-    return n + 2;
+    if (opts_of(m)->sharpening == 0)
+        return n + 2;
+    out[n + 2] =
+        tensor_floats("source_factor.weight", m->n_items, opts_of(m)->dim, gf_of(m)->sources);
+    return n + 3;
 }
 
 static void gf_adopt(struct model *m, const struct tensor *t)
@@ -57,6 +69,7 @@ static void gf_adopt(struct model *m, const struct tensor *t)
     itembased_adopt(m, t);
     gf_of(m)->items = t[2].data;
     gf_of(m)->scale = t[3].data;
+    gf_of(m)->sources = opts_of(m)->sharpening == 0 ? NULL : t[4].data;
 }
 
 static void divide_by_quotient(const struct pattern *by_item, struct neighbors *near)
@@ -105,6 +118,45 @@ static bool find_factors(struct model *m, const struct sparse *s, struct err *er
     return true;
 }
 
+/* items less t P times items; `from` (n_items, dim) is room for what they were. */
+static void sharpen_factors(struct gf *gf, const struct neighbors *p, int dim, float t, float *from)
+{
+    size_t row = (size_t)dim * sizeof *from;
+
+    memcpy(from, gf->items, (size_t)p->n_items * row);
+#pragma omp parallel for schedule(dynamic, 64)
+    for (int32_t i = 0; i < p->n_items; i++)
+        for (int64_t k = (int64_t)i * p->width; k < ((int64_t)i + 1) * p->width; k++)
+            if (p->ids[k] >= 0)
+                kern_best()->add_scaled(gf->items + (int64_t)i * dim, -t * p->weights[k],
+                                        from + (int64_t)p->ids[k] * dim, dim);
+}
+
+static bool sharpen(struct model *m, struct err *err)
+{
+    const struct gf_opts *o = opts_of(m);
+    struct gf *gf = gf_of(m);
+    size_t size = (size_t)m->n_items * (size_t)o->dim;
+    float t = (float)(o->sharpening / o->sharpening_steps);
+    AUTO_FREE float *from = xaligned(size, sizeof *from);
+    struct neighbors p = gf->base.near, now = p;
+    bool ok = true;
+
+    gf->sources = xaligned(size, sizeof *gf->sources);
+    memcpy(gf->sources, gf->items, size * sizeof *gf->sources);
+    for (int i = 0; ok && i < o->sharpening_steps; i++) {
+        struct neighbors before = now;
+
+        sharpen_factors(gf, &p, o->dim, t, from);
+        ok = neighbors_sharpen(&before, &p, t, &now, err);
+        if (i)
+            neighbors_release(&before);
+    }
+    neighbors_release(&p);
+    gf->base.near = now;
+    return ok;
+}
+
 static bool gf_fit(struct model *m, const struct interactions *train, struct err *err)
 {
     const struct gf_opts *o = opts_of(m);
@@ -116,6 +168,8 @@ static bool gf_fit(struct model *m, const struct interactions *train, struct err
     if (!gram_neighbors(m, &s, &gram, &gf_of(m)->base.near, err) || !find_factors(m, &s, err))
         return false;
     divide_by_quotient(&s.by_item, &gf_of(m)->base.near);
+    if (o->sharpening > 0 && !sharpen(m, err))
+        return false;
     votes_init(&gf_of(m)->base.votes, &gf_of(m)->base.near);
     return true;
 }
@@ -137,7 +191,8 @@ static void gf_prepare(const struct model *m, const struct query *q, int n, floa
         AUTO_FREE int32_t *once = NULL;
         int32_t n_once = history_once(&q[r], &once);
 
-        kern_best()->sum_rows(gf->items, once, n_once, gf->scale, dim, vectors + (int64_t)r * dim);
+        kern_best()->sum_rows(gf->sources ? gf->sources : gf->items, once, n_once, gf->scale, dim,
+                              vectors + (int64_t)r * dim);
     }
 }
 
@@ -158,6 +213,7 @@ static void gf_release(struct model *m)
     itembased_release(m);
     free(gf_of(m)->items);
     free(gf_of(m)->scale);
+    free(gf_of(m)->sources);
 }
 
 const struct model_ops model_gf = {

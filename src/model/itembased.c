@@ -55,6 +55,5 @@ void itembased_forget(struct model *m)
 
 void itembased_release(struct model *m)
 {
-    free(itembased_of(m)->near.ids);
-    free(itembased_of(m)->near.weights);
+    neighbors_release(&itembased_of(m)->near);
 }

@@ -213,6 +213,13 @@ static void neighbors_init(struct neighbors *n, int32_t n_items, int32_t width)
                             xaligned(size, sizeof(float))};
 }
 
+void neighbors_release(struct neighbors *n)
+{
+    free(n->ids);
+    free(n->weights);
+    *n = (struct neighbors){0};
+}
+
 bool sparse_neighbors(const struct sparse *s, const float *user_weight, int32_t width,
                       weigh_fn *weigh, const void *of, struct neighbors *out, struct err *err)
 {
@@ -235,6 +242,51 @@ bool sparse_neighbors(const struct sparse *s, const float *user_weight, int32_t 
             weigh(of, i, r.ids, r.n, r.values);
             row_keep(&r, i, width, out->ids + (int64_t)i * width,
                      out->weights + (int64_t)i * width);
+            if (omp_get_thread_num() == 0)
+                progress_update(&bar, i, NULL);
+        }
+        row_release(&r);
+    }
+    return interrupt_check(err);
+}
+
+/* ---- sharpened ---- */
+
+/* weight times row i of `n` */
+static void add_neighbors(struct row *r, const struct neighbors *n, int32_t i, float weight)
+{
+    const int32_t *ids = n->ids + (int64_t)i * n->width;
+    const float *weights = n->weights + (int64_t)i * n->width;
+
+    for (int32_t k = 0; k < n->width && ids[k] >= 0; k++)
+        row_add(r, ids[k], weight * weights[k]);
+}
+
+bool neighbors_sharpen(const struct neighbors *a, const struct neighbors *p, float t,
+                       struct neighbors *out, struct err *err)
+{
+    int32_t width = a->width;
+    AUTO(progress) bar = {0};
+
+    neighbors_init(out, a->n_items, width);
+    progress_init(&bar, "sharpen", "items", a->n_items);
+#pragma omp parallel
+    {
+        struct row r;
+
+        row_init(&r, a->n_items);
+#pragma omp for schedule(dynamic, 16)
+        for (int32_t i = 0; i < a->n_items; i++) {
+            int64_t first = (int64_t)i * width;
+
+            if (interrupt_signal())
+                continue;
+            r.n = 0;
+            add_neighbors(&r, a, i, 1);
+            for (int32_t k = 0; k < width && p->ids[first + k] >= 0; k++)
+                add_neighbors(&r, a, p->ids[first + k], -t * p->weights[first + k]);
+            row_take(&r);
+            row_keep(&r, i, width, out->ids + first, out->weights + first);
             if (omp_get_thread_num() == 0)
                 progress_update(&bar, i, NULL);
         }

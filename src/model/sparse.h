@@ -38,6 +38,8 @@ struct neighbors {
     float *weights; /* (n_items, width) 0 there */
 };
 
+void neighbors_release(struct neighbors *n);
+
 /* What to make of row i of the product: values[k] is what stands at column ids[k], k < n, and
  * becomes its weight; 0 or less is no neighbour. Called from many threads at once. */
 typedef void weigh_fn(const void *of, int32_t i, const int32_t *ids, int32_t n, float *values);
@@ -48,6 +50,12 @@ typedef void weigh_fn(const void *of, int32_t i, const int32_t *ids, int32_t n, 
 NODISCARD bool sparse_neighbors(const struct sparse *s, const float *user_weight, int32_t width,
                                 weigh_fn *weigh, const void *of, struct neighbors *out,
                                 struct err *err);
+
+/* Allocate `out` and fill it: row i is the largest of a's row i less t times the rows of `a` that
+ * p's row i names, each by its weight: a - t p a, cut at the width of both. Cost: n_items width^2.
+ * ERR_INTERRUPTED. */
+NODISCARD bool neighbors_sharpen(const struct neighbors *a, const struct neighbors *p, float t,
+                                 struct neighbors *out, struct err *err);
 
 /* Neighbours the other way round: item j gives weights[k] to item ids[k], for k in begin[j] ..
  * begin[j + 1] - 1. */
