@@ -12,7 +12,7 @@
 #include <math.h>
 
 /* A part's best items that are candidates, users that are looked at, and the list's length. */
-enum { BEST = 200, USERS_MAX = 20000, LIST = 20 };
+enum { BEST = 100, USERS_MAX = 20000, LIST = 20 };
 
 /* Zeroed for a user without a relevant item among the candidates, who counts 0 with any weights. */
 struct user {
