@@ -8,8 +8,7 @@
     X(S, opt_text, parts, NULL, 1, 0, "FILE,...",                                                  \
       "2 to 8 saved models of this dataset, which the file then holds")                            \
     X(S, opt_text, normalize, "rank", 0, 0, "score|rank",                                          \
-      "what of a part's list is added up: its scores, less their mean and in deviations of it, "   \
-      "or "                                                                                        \
+      "what is added up of a part: its scores, less their mean and in deviations of it, or "       \
       "1 / (60 + rank)")
 
 OPT_STRUCT(blend_opts, BLEND_OPTIONS);
