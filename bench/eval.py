@@ -4,7 +4,7 @@ usage: bench/eval.py KINDRED GOWALLA AMAZON FOLDER
 
 GOWALLA has train.txt and test.txt, the split of the LightGCN paper. AMAZON has Beauty.txt (a user's items in order of
 time on each line), Grocery_and_Gourmet_Food.csv.gz, All_Beauty_5.json.gz and Electronics_2023.parquet. Datasets stay in
-FOLDER. PARTS="rank models beauty temporal big" does these tables alone; without it all but "big": 1,000,000 users and
+FOLDER. PARTS="rank models beauty temporal blend big" does these tables alone; without it all but "big": 1,000,000 users and
 200,000 items made up, for the memory that their evaluation takes. The peers run in an environment of their own, .deps/bench-venv; torch only if that has it:
 .deps/bench-venv/bin/pip install torch.
 
@@ -24,7 +24,7 @@ from data import HERE, PYTHON, THREADS, make_environment, print_table, run, say
 from pipeline import measure
 
 RUNS, MODEL_RUNS = 5, 3
-PARTS = "rank models beauty temporal"
+PARTS = "rank models beauty temporal blend"
 PEERS = ("implicit", "torch", "numpy")
 SAME = 1e-4
 REVIEWS = {"Grocery, 5/5": ("Grocery_and_Gourmet_Food.csv.gz", 5), "All_Beauty, 2/2": ("All_Beauty_5.json.gz", 2),
@@ -135,6 +135,67 @@ def judge_temporal(kindred, amazon, folder, scratch):
     print_table(["temporal split, test", "model", "known users", "recall@20", "NDCG@20", "all users", "recall@20"], table)
 
 
+BLENDED = ["mf", "gf", "ease", "ials"]
+HALF_LIVES = [7, 30, 90, 180, 365, 0]  # days; 0: all rows count the same
+
+
+def signed(found, name):
+    low, high = found[f"{name}_ci95"]
+    return f"{found[name]:+.4f} ± {(high - low) / 2:.4f}" + ("*" if found[f"{name}_excludes_0"] else "")
+
+
+def blend(kindred, dataset, output, parts, normalize):
+    """What run.json says of a blend of these files."""
+    run([kindred, "train", "--model", "blend", "--data-dir", dataset, "--parts", ",".join(map(str, parts)),
+         "--normalize", normalize, "--output-dir", output, "--quiet"], stdout=subprocess.DEVNULL)
+    return json.loads((output / "run.json").read_text())["blend"]
+
+
+def weights(told):
+    return ", ".join(f"{part['model']} {part['weight']:.2g}" for part in told["parts"])
+
+
+def judge_blends(kindred, dataset, label, parts, scratch, normalize):
+    """Rows of a table: blends without and with popularity of the half-life that is best on val, and the part that is,
+    as the blend with all of them says; the others less the blend without, on the same users."""
+    plain = blend(kindred, dataset, scratch / "without", [parts[name] for name in BLENDED], normalize)
+    told = {days: blend(kindred, dataset, scratch / f"with-{days}", [*(parts[name] for name in BLENDED), parts[days]],
+                        normalize) for days in HALF_LIVES}
+    say(f"{label}, {normalize}: val without {plain['ndcg_at_20']:.4f}, with "
+        + ", ".join(f"{days} {of['ndcg_at_20']:.4f}" for days, of in told.items()))
+    days = max(told, key=lambda days: told[days]["ndcg_at_20"])
+    single = max(told[days]["parts"], key=lambda part: part["ndcg_at_20"])
+    personal = max(plain["parts"], key=lambda part: part["ndcg_at_20"])
+    aged = f"popularity, half-life {days} days" if days else "popularity"
+    shown = {f"blend: {weights(plain)}": scratch / "without" / "model.safetensors",
+             f"with {aged}: {weights(told[days])}": scratch / f"with-{days}" / "model.safetensors",
+             f"the best part on val: {personal['model']}": personal["path"],
+             **({f"the best part on val of all: {aged}": single["path"]} if single["path"] != personal["path"] else {})}
+    found = answer(kindred, "evaluate", "--data-dir", dataset, "--k", 20, "--quiet", "--json", "-",
+                   *(word for path in shown.values() for word in ("--model-path", path)))
+    less = [None, *found["differences"]]
+    return [[label, normalize, name, mean(of, "recall_at_20"), mean(of, "ndcg_at_20"),
+             signed(than, "recall_at_20") if than else "", signed(than, "ndcg_at_20") if than else "",
+             mean(of["all_users"], "recall_at_20")] for name, of, than in zip(shown, found["models"], less, strict=True)]
+
+
+def judge_recency(kindred, amazon, folder, scratch):
+    """Whether recent popularity as a part of a blend helps on splits in time."""
+    table = []
+    for label, (file, least) in REVIEWS.items():
+        dataset, parts = folder / file.split(".")[0], {}
+        preprocess(kindred, dataset, "--input", amazon / file, "--min-user", least, "--min-item", least)
+        for name in (*BLENDED, *HALF_LIVES):
+            parts[name] = scratch / f"part-{name}" / "model.safetensors"
+            model = ["--model", name] if name in BLENDED else ["--model", "popularity", "--half-life-days", name]
+            run([kindred, "train", *model, "--data-dir", dataset, "--output-dir", parts[name].parent, "--quiet"],
+                stdout=subprocess.DEVNULL)
+        for normalize in ("rank", "score"):
+            table += judge_blends(kindred, dataset, label, parts, scratch, normalize)
+    print_table(["temporal split, test", "by", "model: weights", "recall@20", "NDCG@20", "less the blend's, recall@20",
+                 "NDCG@20", "all users, recall@20"], table)
+
+
 def weigh_big(kindred, folder, scratch):
     """The peak of memory of the evaluation of many users and items."""
     dataset = folder / "eval-big"
@@ -164,7 +225,9 @@ def main(kindred, gowalla, amazon, folder):
     dataset = folder / "gowalla"
     folder.mkdir(parents=True, exist_ok=True)
     os.environ |= {"OPENBLAS_NUM_THREADS": str(THREADS), "OMP_NUM_THREADS": str(THREADS)}
-    make_environment()
+    parts = os.environ.get("PARTS", PARTS).split()
+    if "rank" in parts:
+        make_environment()
     preprocess(kindred, dataset, "--train", gowalla / "train.txt", "--test", gowalla / "test.txt")
     with tempfile.TemporaryDirectory(prefix="out-", dir=folder) as scratch:
         scratch = Path(scratch)
@@ -172,8 +235,9 @@ def main(kindred, gowalla, amazon, folder):
                   "models": lambda: time_models(kindred, dataset, scratch),
                   "beauty": lambda: judge_beauty(kindred, amazon, folder),
                   "temporal": lambda: judge_temporal(kindred, amazon, folder, scratch),
+                  "blend": lambda: judge_recency(kindred, amazon, folder, scratch),
                   "big": lambda: weigh_big(kindred, folder, scratch)}
-        for part in os.environ.get("PARTS", PARTS).split():
+        for part in parts:
             tables[part]()
 
 

@@ -81,6 +81,19 @@ static inline void made_set_text(struct model *m, const char *name, const char *
     assert(!"no such option");
 }
 
+/* Save a model made at once to `path`. */
+#ifdef KINDRED_STORE_H
+static inline void made_file(const char *name, const struct dataset *d, const char *path)
+{
+    struct model *m = made_model(name, d, 3);
+    struct err err = {0};
+
+    if (!m->ops->fit(m, &d->part[DATASET_TRAIN], &err) || !store_save(m, path, &err))
+        assert(!"made and saved");
+    model_free(m);
+}
+#endif
+
 static inline void made_set(struct model *m, const char *name, double value)
 {
     for (const struct opt *o = m->ops->options; o->name; o++)

@@ -13,23 +13,42 @@
 enum { USERS = 120, ITEMS = 90 };
 
 static struct dataset data;
+static char parts[2][64]; /* files of two models, for those that are made of others */
 
 static int make_data(void **)
 {
+    static const char *const names[] = {"popularity", "gf"};
+
     made_dataset(&data, USERS, ITEMS, 1);
+    for (int p = 0; p < ARRAY_LEN(parts); p++) {
+        snprintf(parts[p], sizeof parts[p], "test_models.%d.%s", (int)getpid(), names[p]);
+        made_file(names[p], &data, parts[p]);
+    }
     return 0;
 }
 
 static int free_data(void **)
 {
+    for (int p = 0; p < ARRAY_LEN(parts); p++)
+        unlink(parts[p]);
     made_release(&data);
     return 0;
+}
+
+static struct model *fresh(const struct model_ops *ops)
+{
+    struct model *m = made_model(ops->name, &data, 11);
+    AUTO_FREE char *both = xasprintf("%s,%s", parts[0], parts[1]);
+
+    if (ops->combine)
+        made_set_text(m, "parts", both);
+    return m;
 }
 
 static struct model *learned(const struct model_ops *ops, int threads)
 {
     const struct loop_plan plan = {.epochs = 4, .threads = threads, .partitions = 4};
-    struct model *m = made_model(ops->name, &data, 11);
+    struct model *m = fresh(ops);
     struct loop_result r = {0};
     struct err err = {0};
 
@@ -74,7 +93,9 @@ static void the_table_is_in_order(void **)
         assert_ptr_equal(model_find(o->name, &err), o);
         assert_true(o->summary && o->options && o->tensors && o->adopt && o->serves && o->score &&
                     o->release);
-        assert_true(o->fit ? !o->init && !o->learn : o->init && o->learn && o->rate);
+        assert_int_equal((o->fit != NULL) + (o->combine != NULL) + (o->init != NULL), 1);
+        assert_true(o->init ? o->learn && o->rate : !o->learn);
+        assert_true(o->combine ? o->parts && o->take_parts : !o->parts && !o->take_parts);
         for (int k = 0; k < i; k++)
             assert_string_not_equal(models[k]->name, o->name);
     }
@@ -92,12 +113,15 @@ static void an_unknown_model_is_an_error_with_the_nearest(void **)
 static void tensors_are_listed_before_and_after_and_finite(void **)
 {
     for (int i = 0; models[i]; i++) {
-        struct model *empty = made_model(models[i]->name, &data, 11), *m = learned(models[i], 1);
+        struct model *empty = fresh(models[i]), *m = learned(models[i], 1);
         struct tensor before[MODEL_TENSORS_MAX], after[MODEL_TENSORS_MAX];
-        int n = models[i]->tensors(empty, before);
+        int n = models[i]->tensors(empty, before); /* its own; its parts' come behind */
         const char *bad;
 
-        assert_int_equal(models[i]->tensors(m, after), n);
+        if (models[i]->parts)
+            assert_true(models[i]->tensors(m, after) > n);
+        else
+            assert_int_equal(models[i]->tensors(m, after), n);
         for (int t = 0; t < n; t++) {
             assert_string_equal(before[t].name, after[t].name);
             assert_int_equal(before[t].rows, after[t].rows);

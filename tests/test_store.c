@@ -101,14 +101,14 @@ static void bytes_behind_the_end_are_refused(void **)
     refused(b.data, b.len, "bytes of numbers", "longer");
 }
 
-/* The header with one text in place of another, then the numbers. */
-static void put_changed(struct buf *out, const char *from, const char *to)
+/* The file with one text of its header in place of another, then the numbers. */
+static void put_changed(struct buf *out, const struct buf *file, const char *from, const char *to)
 {
     uint64_t size;
     AUTO(buf) header = {0};
-    const char *text = whole.data + 8, *at;
+    const char *text = file->data + 8, *at;
 
-    memcpy(&size, whole.data, sizeof size);
+    memcpy(&size, file->data, sizeof size);
     at = memmem(text, size, from, strlen(from));
     assert_non_null(at);
     buf_put(&header, text, (size_t)(at - text));
@@ -117,8 +117,8 @@ static void put_changed(struct buf *out, const char *from, const char *to)
     size = header.len;
     buf_put(out, &size, sizeof size);
     buf_put(out, header.data, header.len);
-    memcpy(&size, whole.data, sizeof size);
-    buf_put(out, text + size, whole.len - 8 - size);
+    memcpy(&size, file->data, sizeof size);
+    buf_put(out, text + size, file->len - 8 - size);
 }
 
 static void a_header_that_lies_is_refused(void **)
@@ -159,7 +159,7 @@ static void a_header_that_lies_is_refused(void **)
     for (int c = 0; c < ARRAY_LEN(cases); c++) {
         AUTO(buf) b = {0};
 
-        put_changed(&b, cases[c].from, cases[c].to);
+        put_changed(&b, &whole, cases[c].from, cases[c].to);
         refused(b.data, b.len, cases[c].reason, cases[c].what);
     }
 }
@@ -175,7 +175,7 @@ static void an_option_that_is_lacking_takes_its_default(void **)
         struct model *m, *back;
         AUTO(buf) b = {0};
 
-        put_changed(&b, lacking[i], "");
+        put_changed(&b, &whole, lacking[i], "");
         assert_true(file_write(path, b.data, b.len, &err));
         m = store_load(path, &err);
         if (!m)
@@ -285,22 +285,82 @@ static void ids_keep_their_type_and_their_range(void **)
     refused(good.data, good.len, "'neighbor.index' is F32, not I32", "floats for ids");
 }
 
+/* A blend of popularity and itemknn. */
+static void make_blend(struct buf *out)
+{
+    struct err err = {0};
+    struct model *m = made_model("blend", &data, 1);
+    AUTO_FREE char *one = xasprintf("%s.one", path);
+    AUTO_FREE char *other = xasprintf("%s.other", path);
+    AUTO_FREE char *both = xasprintf("%s,%s", one, other);
+
+    made_file("popularity", &data, one);
+    made_file("itemknn", &data, other);
+    made_set_text(m, "parts", both);
+    if (!m->ops->combine(m, &data.part[DATASET_TRAIN], &data.part[DATASET_VAL], &err))
+        fail_msg("%s", err.msg);
+    unlink(one);
+    unlink(other);
+    assert_true(store_save(m, path, &err));
+    model_free(m);
+    assert_true(file_read(path, 1 << 20, out, &err));
+}
+
+static void parts_that_are_not_what_the_file_says_are_refused(void **)
+{
+    static const struct {
+        const char *what, *from, *to, *reason;
+    } cases[] = {
+        {"no part at all", "part.0.model", "port.0.model", "0 parts, where its options name 2"},
+        {"a part too few", "part.1.model", "part.2.model", "1 parts, where its options name 2"},
+        {"an unknown part", "\"popularity\"", "\"popularety\"",
+         "part 0: its model is 'popularety'"},
+        {"a blend of blends", "\"part.0.model\":\"popularity\",\"part.0.options\":\"{",
+         "\"part.0.model\":\"blend\",\"part.0.options\":\"{\\\"parts\\\":\\\"a,b\\\",",
+         "part 0 is a blend itself"},
+        {"a part's option out of range", "\\\"neighbors\\\":200", "\\\"neighbors\\\":0",
+         "part 1: its metadata has no valid option 'neighbors'"},
+        {"a part's option that makes another shape", "\\\"neighbors\\\":200",
+         "\\\"neighbors\\\":20", "'part.1.neighbor.index' is not of shape 12 x 20"},
+        {"a part without a seed", "part.1.seed", "part.1.seeds", "no valid 'part.1.seed'"},
+        {"a part's tensor that is missing",
+         "part.0.item_count\":", "part.0.item_counts\":", "'part.0.item_count' is missing"},
+        {"a weight too many", "\"shape\":[2]", "\"shape\":[3]", "not of shape 2 x 1"},
+        {"options of one part", ".one,", ".one.", "names 2 to 8 saved models, not 1"},
+    };
+    AUTO(buf) good = {0};
+
+    make_blend(&good);
+    for (int c = 0; c < ARRAY_LEN(cases); c++) {
+        AUTO(buf) b = {0};
+
+        put_changed(&b, &good, cases[c].from, cases[c].to);
+        refused(b.data, b.len, cases[c].reason, cases[c].what);
+    }
+}
+
 /* Any byte of the header or of its length changed: refused or taken, but never a crash. */
 static void a_changed_byte_never_crashes(void **)
 {
-    uint64_t size;
+    AUTO(buf) blend = {0};
+    const struct buf *const files[] = {&whole, &blend};
 
-    memcpy(&size, whole.data, sizeof size);
-    for (size_t at = 0; at < 8 + size; at++)
-        for (int bit = 0; bit < 8; bit += 3) {
-            AUTO(buf) b = {0};
-            struct err err = {0};
+    make_blend(&blend);
+    for (int f = 0; f < ARRAY_LEN(files); f++) {
+        uint64_t size;
 
-            buf_put(&b, whole.data, whole.len);
-            b.data[at] = (char)(b.data[at] ^ 1 << bit);
-            assert_true(file_write(path, b.data, b.len, &err));
-            model_free(store_load(path, &err));
-        }
+        memcpy(&size, files[f]->data, sizeof size);
+        for (size_t at = 0; at < 8 + size; at++)
+            for (int bit = 0; bit < 8; bit += 3) {
+                AUTO(buf) b = {0};
+                struct err err = {0};
+
+                buf_put(&b, files[f]->data, files[f]->len);
+                b.data[at] = (char)(b.data[at] ^ 1 << bit);
+                assert_true(file_write(path, b.data, b.len, &err));
+                model_free(store_load(path, &err));
+            }
+    }
 }
 
 static void a_file_that_is_not_there_is_an_io_error(void **)
@@ -343,6 +403,7 @@ int main(void)
         cmocka_unit_test(a_header_length_beyond_the_file_is_refused),
         cmocka_unit_test(numbers_that_are_not_finite_are_refused),
         cmocka_unit_test(ids_keep_their_type_and_their_range),
+        cmocka_unit_test(parts_that_are_not_what_the_file_says_are_refused),
         cmocka_unit_test(a_changed_byte_never_crashes),
         cmocka_unit_test(a_file_that_is_not_there_is_an_io_error),
         cmocka_unit_test(another_dataset_is_refused),

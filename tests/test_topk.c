@@ -53,6 +53,14 @@ static void find(const struct model *m, const struct query *q, int k, bool leave
 
 static const struct model_ops given = {.name = "given", .score = given_scores};
 
+static void assert_same(const struct hit *got, const struct hit *want, int n)
+{
+    for (int i = 0; i < n; i++) {
+        assert_int_equal(got[i].item, want[i].item);
+        assert_true(got[i].score == want[i].score);
+    }
+}
+
 /* One random case: few distinct scores, so that ties are everywhere, or many. */
 static void compare(struct rng *r)
 {
@@ -76,10 +84,11 @@ static void compare(struct rng *r)
     n_want = naive(n, skipped, k, want);
     find(&m, &q, k, true, got, &n_got);
     assert_int_equal(n_got, n_want);
-    for (int i = 0; i < n_got; i++) {
-        assert_int_equal(got[i].item, want[i].item);
-        assert_true(got[i].score == want[i].score);
-    }
+    assert_same(got, want, n_want);
+    for (int s = 0; s < n_skip; s++)
+        scores[skip[s]] = s % 2 ? NAN : -INFINITY;
+    assert_int_equal(topk_best(scores, n, k, got), n_want);
+    assert_same(got, want, n_want);
 }
 
 static void the_best_are_those_of_a_plain_sort(void **)

@@ -47,10 +47,9 @@ static int choose(const char *text, const struct model_ops *out[CHOSEN_MAX], str
             return -1;
         }
         if (!out[n]->fit) {
-            err_set(
-                err, ERR_USAGE,
-                "--models: '%s' is trained by epochs; train it, and name its file by --model-path",
-                name);
+            err_set(err, ERR_USAGE,
+                    "--models: '%s' is %s; train it, and name its file by --model-path", name,
+                    out[n]->learn ? "trained by epochs" : "made of other trained models");
             return -1;
         }
         n++;

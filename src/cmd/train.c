@@ -70,8 +70,9 @@ static bool check_writable(const char *dir, struct err *err)
     return err_errno(err, "write to", at);
 }
 
+/* told: lines of the model about itself. */
 static void write_run(const struct opt_set *opts, const struct model *m,
-                      const struct loop_result *r, struct json_out *out)
+                      const struct loop_result *r, struct json_out *out, struct buf *told)
 {
     json_open(out, NULL, '{');
     json_put_str(out, "model", m->ops->name);
@@ -82,14 +83,18 @@ static void write_run(const struct opt_set *opts, const struct model *m,
     if (m->ops->options_size)
         opt_write_json(&opts->groups[1], out);
     json_close(out, '}');
+    if (m->ops->tell)
+        m->ops->tell(m, out, told);
     loop_write_json(r, out);
     json_close(out, '}');
 }
 
-static void print_summary(const struct loop_result *r, const struct model *m, const char *path)
+static void print_summary(const struct loop_result *r, const struct model *m, const char *told,
+                          const char *path)
 {
     const struct loop_epoch *last = &r->epochs[r->n_epochs - 1];
 
+    printf("%s", told);
     if (m->ops->learn)
         printf("%s: %d epochs in %.2f s, %.3g samples a second, loss %.4f\n", m->ops->name,
                r->n_epochs, r->epochs_s,
@@ -119,13 +124,14 @@ static bool write_outputs(const struct train_opts *o, const struct opt_set *opts
     AUTO_FREE char *model_path = path_join(o->output_dir, "model.safetensors");
     AUTO_FREE char *run_path = path_join(o->output_dir, "run.json");
     AUTO(json_out) json = {.pretty = true};
+    AUTO(buf) told = {0};
 
-    write_run(opts, m, r, &json);
+    write_run(opts, m, r, &json, &told);
     if (!dir_create(o->output_dir, err) || !cmd_write_json(&json, run_path, err) ||
         !store_save(m, model_path, err) || !cmd_write_json(&json, o->json, err))
         return false;
     if (!o->json || strcmp(o->json, "-"))
-        print_summary(r, m, model_path);
+        print_summary(r, m, buf_str(&told), model_path);
     return true;
 }
 
@@ -225,7 +231,8 @@ const struct cmd cmd_train = {
     .summary = "fit a model to a dataset",
     .about =
         "Reads the train rows, and the val rows to watch the model on data that it doesn't learn\n"
-        "from; the test rows are never read. Writes model.safetensors and, with the options,\n"
+        "from (blend alone chooses by them); the test rows are never read. Writes "
+        "model.safetensors and, with the options,\n"
         "the loss and the metrics of each epoch, run.json. With the same data, options and seed\n"
         "the model is the same, bit for bit, on any number of threads.",
     .run = run,

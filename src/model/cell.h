@@ -11,7 +11,7 @@
 #include "base/rng.h"
 
 /* What random numbers are for; see rng_key. */
-enum { RNG_INIT = 1, RNG_DEAL, RNG_CELL, RNG_SCORE };
+enum { RNG_INIT = 1, RNG_DEAL, RNG_CELL, RNG_SCORE, RNG_USERS };
 
 /* An item that may be a negative, and when its first row in train is; CELL_NEVER if it has none.
  * Times are in units of the schedule's own: they only compare. */

@@ -1,11 +1,11 @@
 #include "model/model.h"
 
-extern const struct model_ops model_ease, model_gf, model_gram, model_ials, model_itemknn, model_mf,
-    model_neumf, model_popularity, model_random, model_svd;
+extern const struct model_ops model_blend, model_ease, model_gf, model_gram, model_ials,
+    model_itemknn, model_mf, model_neumf, model_popularity, model_random, model_svd;
 
 const struct model_ops *const models[] = {
-    &model_mf,   &model_neumf, &model_ials,       &model_svd,    &model_ease, &model_itemknn,
-    &model_gram, &model_gf,    &model_popularity, &model_random, NULL,
+    &model_mf,   &model_neumf, &model_ials,  &model_svd,        &model_ease,   &model_itemknn,
+    &model_gram, &model_gf,    &model_blend, &model_popularity, &model_random, NULL,
 };
 
 const struct model_ops *model_find(const char *name, struct err *err)
@@ -53,21 +53,26 @@ struct model *model_new(const struct model_ops *ops, int32_t n_users, int32_t n_
     return m;
 }
 
-void model_free(struct model *m)
+void model_free_but_tensors(struct model *m)
 {
     opt_text *text;
 
-    if (!m)
-        return;
     if (m->ops->forget)
         m->ops->forget(m);
-    if (!m->file.data) /* else the tensors are the file's */
-        m->ops->release(m);
     mapped_release(&m->file);
     for (int i = 0; (text = text_option(m->ops, m->options, i)); i++)
         free((char *)(uintptr_t)*text);
     free(m->options);
     free(m);
+}
+
+void model_free(struct model *m)
+{
+    if (!m)
+        return;
+    if (!m->file.data) /* else the tensors are the file's */
+        m->ops->release(m);
+    model_free_but_tensors(m);
 }
 
 static size_t tensor_size(const struct tensor *t)
@@ -91,6 +96,7 @@ struct model *model_clone(struct model *m)
     struct tensor t[MODEL_TENSORS_MAX];
     int n = m->ops->tensors(m, t);
 
+    assert(!m->ops->parts);
     for (int i = 0; i < n; i++) {
         const float *from = t[i].data;
 

@@ -6,8 +6,9 @@
  * It then has --model NAME, its options in help and YAML, saving and loading, evaluation,
  * recommend, serving, and the contract tests.
  *
- * A model lists its tensors; it doesn't save itself. It learns at once (fit) or cell by cell
- * (learn); who calls learn, in which order and on how many threads is no concern of the model. */
+ * A model lists its tensors; it doesn't save itself. It learns at once (fit), or cell by cell
+ * (learn), or is made of other models (combine); who calls learn, in which order and on how many
+ * threads is no concern of the model. */
 #ifndef KINDRED_MODEL_H
 #define KINDRED_MODEL_H
 
@@ -60,7 +61,7 @@ static inline struct tensor tensor_ids(const char *name, int64_t rows, int64_t c
         .name = name, .rows = rows, .cols = cols, .type = TENSOR_I32, .ids = ids, .n_ids = n_ids};
 }
 
-enum { MODEL_TENSORS_MAX = 96 };
+enum { MODEL_TENSORS_MAX = 96, MODEL_PARTS_MAX = 8 };
 
 struct model {
     const struct model_ops *ops;
@@ -80,8 +81,8 @@ struct model_ops {
     size_t size; /* of the model's own struct; its first member is struct model */
 
     /* List the learned state: all that is saved, loaded and sent. Sizes follow from n_users,
-     * n_items and the options alone, and are right before init too; data may be NULL then. Returns
-     * how many. */
+     * n_items, the options and the parts alone, and are right before init too; data may be NULL
+     * then. Returns how many. */
     int (*tensors)(struct model *m, struct tensor out[MODEL_TENSORS_MAX]);
 
     /* List what learning carries from step to step besides: saved in checkpoints, not in the
@@ -100,12 +101,27 @@ struct model_ops {
     void (*forget)(struct model *m);
 
     /* Allocate the tensors. fit: and learn all at once (closed form, counting). init: set them to
-     * the start from which learn() goes on. A model has one of the two; neither is called for a
-     * model that is loaded. fit shares its work among the caller's number of OpenMP threads, looks
-     * for interrupts, and fails where the data is too large for it (ERR_DATA), or a library is
-     * missing (ERR_IO). */
+     * the start from which learn() goes on. combine: below. A model has one of the three; none is
+     * called for a model that is loaded. fit and combine share their work among the caller's number
+     * of OpenMP threads, look for interrupts, and fail where the data is too large (ERR_DATA), or a
+     * library is missing (ERR_IO). */
     bool (*fit)(struct model *m, const struct interactions *train, struct err *err);
     void (*init)(struct model *m, const struct interactions *train);
+
+    /* For a model made of other, saved models. combine: take them from the files that the options
+     * name, and choose by val what each counts; no other function is shown val, as what has learned
+     * from it looks better there than it is. parts: list them; a model's file says what each is,
+     * and holds their tensors among the model's. take_parts: own these, whose tensors adopt sets;
+     * ERR_DATA where they aren't what the options speak of. All NULL: it's made of the data alone.
+     */
+    bool (*combine)(struct model *m, const struct interactions *train,
+                    const struct interactions *val, struct err *err);
+    int (*parts)(const struct model *m, struct model *out[MODEL_PARTS_MAX]);
+    bool (*take_parts)(struct model *m, struct model *const *parts, int n, struct err *err);
+
+    /* What fit or combine saw on the way: members of the object that is open, and lines for people.
+     * NULL: nothing. */
+    void (*tell)(const struct model *m, struct json_out *out, struct buf *lines);
 
     /* Whether fit() or learn(), with these options, asks when the positives were taken; NULL:
      * never. */
@@ -170,10 +186,13 @@ struct model *model_new(const struct model_ops *ops, int32_t n_users, int32_t n_
                         const char *digest, const void *options, uint64_t seed);
 void model_free(struct model *m);
 
+/* All but the tensors, which are another's. */
+void model_free_but_tensors(struct model *m);
+
 /* Copy the state of one into another of the same options and sizes, whose tensors are there. */
 void model_copy(struct model *to, struct model *from);
 
-/* A model of its own with the same state. */
+/* A model of its own with the same state; not of one that is made of parts. */
 struct model *model_clone(struct model *m);
 
 /* Room for the states of n queries, to be freed; and fill it. */

@@ -10,6 +10,17 @@ static const char *const type_names[] = {[TENSOR_F32] = "F32", [TENSOR_I32] = "I
 
 static const char TRAINING[] = "training"; /* in the metadata: it's a checkpoint */
 
+enum { KEY_MAX = 32 };
+
+/* "seed", or "part.0.seed" for a part. */
+static const char *key_of(int part, const char *name, char out[static KEY_MAX])
+{
+    if (part < 0)
+        return name;
+    snprintf(out, KEY_MAX, "part.%d.%s", part, name);
+    return out;
+}
+
 /* ---- saving ---- */
 
 static void put_number(struct json_out *j, const char *key, uint64_t n)
@@ -20,18 +31,31 @@ static void put_number(struct json_out *j, const char *key, uint64_t n)
     json_put_str(j, key, text);
 }
 
-static void put_metadata(const struct model *m, const char *training, struct json_out *j)
+/* What a model is without its numbers and sizes. part: which of the model's, -1: the model itself.
+ */
+static void put_model(const struct model *m, int part, struct json_out *j)
 {
     AUTO_FREE char *options = model_options_json(m);
+    char key[KEY_MAX];
+
+    json_put_str(j, key_of(part, "model", key), m->ops->name);
+    json_put_str(j, key_of(part, "options", key), options);
+    put_number(j, key_of(part, "seed", key), m->seed);
+}
+
+static void put_metadata(const struct model *m, const char *training, struct json_out *j)
+{
+    struct model *parts[MODEL_PARTS_MAX];
+    int n = m->ops->parts ? m->ops->parts(m, parts) : 0;
 
     json_open(j, "__metadata__", '{');
-    json_put_str(j, "model", m->ops->name);
-    json_put_str(j, "options", options);
+    put_model(m, -1, j);
     put_number(j, "n_users", (uint64_t)m->n_users);
     put_number(j, "n_items", (uint64_t)m->n_items);
-    put_number(j, "seed", m->seed);
     json_put_str(j, "digest", m->digest);
     json_put_str(j, "version", KINDRED_VERSION);
+    for (int p = 0; p < n; p++)
+        put_model(parts[p], p, j);
     if (training)
         json_put_str(j, TRAINING, training);
     json_close(j, '}');
@@ -161,40 +185,79 @@ static bool read_options(const struct model_ops *ops, const char *text, struct j
     return true;
 }
 
-/* A model by what the header's metadata says of it, without its numbers. */
-static struct model *read_metadata(const struct json_t *header, struct err *err)
+/* What put_model wrote. of: sizes and digest. */
+static struct model *read_model(const struct json_t *metadata, int part, const struct model *of,
+                                struct err *err)
 {
-    const struct json_t *metadata = json_get(header, "__metadata__");
-    const char *name = json_text(json_get(metadata, "model"));
-    const char *digest = json_text(json_get(metadata, "digest"));
-    uint64_t n_users, n_items, seed;
-    const struct model_ops *ops;
+    char key[KEY_MAX];
+    const char *name = json_text(json_get(metadata, key_of(part, "model", key)));
     struct err why = {0};
+    const struct model_ops *ops = model_find(name, &why);
     AUTO_FREE void *options = NULL;
     AUTO(json_doc) doc = {0};
+    uint64_t seed;
 
-    if (!name || !digest || strlen(digest) != DIGEST_HEX - 1) {
-        err_set(err, ERR_DATA,
-                "not a model that kindred wrote: its metadata lacks model and digest");
-        return NULL;
-    }
-    ops = model_find(name, &why);
     if (!ops) {
         err_set(err, ERR_DATA, "its model is '%s', which this version (%s) does not know", name,
                 KINDRED_VERSION);
         return NULL;
     }
     options = xcalloc(1, ops->options_size);
-    if (!get_number(metadata, "n_users", 0, INT32_MAX, &n_users, err) ||
-        !get_number(metadata, "n_items", 0, INT32_MAX, &n_items, err) ||
-        !get_number(metadata, "seed", 0, UINT64_MAX, &seed, err) ||
-        !read_options(ops, json_text(json_get(metadata, "options")), &doc, options, err))
+    if (!get_number(metadata, key_of(part, "seed", key), 0, UINT64_MAX, &seed, err) ||
+        !read_options(ops, json_text(json_get(metadata, key_of(part, "options", key))), &doc,
+                      options, err))
         return NULL;
     if (ops->check && !ops->check(options, &why)) {
         err_set(err, ERR_DATA, "its metadata has no valid options: %s", why.msg);
         return NULL;
     }
-    return model_new(ops, (int32_t)n_users, (int32_t)n_items, digest, options, seed);
+    return model_new(ops, of->n_users, of->n_items, of->digest, options, seed);
+}
+
+/* What the model is made of, if it is of a kind that is made of others. */
+static bool read_parts(const struct json_t *metadata, struct model *m, struct err *err)
+{
+    struct model *parts[MODEL_PARTS_MAX];
+    char key[KEY_MAX];
+    bool ok = true;
+    int n = 0;
+
+    while (ok && n < MODEL_PARTS_MAX && json_text(json_get(metadata, key_of(n, "model", key)))) {
+        parts[n] = read_model(metadata, n, m, err);
+        ok = parts[n] != NULL || err_wrap(err, "part %d", n);
+        n += ok;
+    }
+    if (ok)
+        return m->ops->take_parts(m, parts, n, err);
+    while (n--)
+        model_free(parts[n]);
+    return false;
+}
+
+/* A model by what the header's metadata says of it, without its numbers. */
+static struct model *read_metadata(const struct json_t *header, struct err *err)
+{
+    const struct json_t *metadata = json_get(header, "__metadata__");
+    const char *digest = json_text(json_get(metadata, "digest"));
+    struct model of = {0}, *m;
+    uint64_t n_users, n_items;
+
+    if (!json_text(json_get(metadata, "model")) || !digest || strlen(digest) != DIGEST_HEX - 1) {
+        err_set(err, ERR_DATA,
+                "not a model that kindred wrote: its metadata lacks model and digest");
+        return NULL;
+    }
+    if (!get_number(metadata, "n_users", 0, INT32_MAX, &n_users, err) ||
+        !get_number(metadata, "n_items", 0, INT32_MAX, &n_items, err))
+        return NULL;
+    of.n_users = (int32_t)n_users;
+    of.n_items = (int32_t)n_items;
+    memcpy(of.digest, digest, sizeof of.digest);
+    m = read_model(metadata, -1, &of, err);
+    if (!m || !m->ops->take_parts || read_parts(metadata, m, err))
+        return m;
+    model_free(m);
+    return NULL;
 }
 
 static bool shape_is(const struct json_t *shape, const struct tensor *t)

@@ -63,6 +63,18 @@ static void unheap(struct hit *heap, int n)
     }
 }
 
+int topk_best(const float *scores, int32_t n, int k, struct hit *out)
+{
+    float limit = -INFINITY;
+    int n_out = 0;
+
+    for (int32_t i = 0; i < n; i++)
+        if (scores[i] > limit)
+            limit = keep(out, &n_out, k, (struct hit){i, scores[i]});
+    unheap(out, n_out);
+    return n_out;
+}
+
 static int n_blocks_of(const struct model *m)
 {
     return (m->n_items + ITEMS_A_BLOCK - 1) / ITEMS_A_BLOCK;

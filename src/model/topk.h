@@ -28,6 +28,9 @@ struct topk {
     int64_t taken_cap;
 };
 
+/* The k best of n scores, best first, as topk_find has it. out: room for k. Returns how many. */
+int topk_best(const float *scores, int32_t n, int k, struct hit *out);
+
 /* For calls of up to n_max <= TOPK_QUERIES queries. Cost: memory for the states of n_max queries
  * and 512 * n_max scores. */
 void topk_init(struct topk *t, const struct model *m, int n_max);

@@ -334,15 +334,17 @@ static bool learn_by_epochs(struct model *m, const struct dataset *d, const stru
 static bool learn_at_once(struct model *m, const struct dataset *d, const struct loop_plan *plan,
                           struct loop_result *r, struct err *err)
 {
+    const struct interactions *train = &d->part[DATASET_TRAIN];
     double start = clock_seconds();
 
     r->epochs = xcalloc(1, sizeof *r->epochs);
-    if (!m->ops->fit(m, &d->part[DATASET_TRAIN], err))
+    if (!(m->ops->combine ? m->ops->combine(m, train, &d->part[DATASET_VAL], err)
+                          : m->ops->fit(m, train, err)))
         return false;
     r->n_epochs = 1;
     r->epochs_s = r->epochs[0].seconds = clock_seconds() - start;
     r->epochs[0].loss = NAN;
-    r->epochs[0].samples_per_s = (double)d->part[DATASET_TRAIN].n / MAX(r->epochs_s, 1e-9);
+    r->epochs[0].samples_per_s = (double)train->n / MAX(r->epochs_s, 1e-9);
     return look_at_val(m, d, 0, plan->threads, r, err);
 }
 
@@ -361,7 +363,7 @@ bool loop_train(struct model *m, const struct dataset *d, const struct loop_plan
     omp_set_num_threads(p.threads);
     if (!rank_plan_parse(&out->metrics, "recall,ndcg", "10,20", err))
         return false;
-    return m->ops->fit ? learn_at_once(m, d, &p, out, err) : learn_by_epochs(m, d, &p, out, err);
+    return m->ops->learn ? learn_by_epochs(m, d, &p, out, err) : learn_at_once(m, d, &p, out, err);
 }
 
 void loop_result_release(struct loop_result *r)

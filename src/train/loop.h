@@ -41,8 +41,9 @@ struct loop_result {
     double init_s, epochs_s, val_s;
 };
 
-/* Train `m`, which is new, on d's train rows and watch it on its val rows; test is never looked at.
- * The model is the same, bit for bit, on any number of threads. To be released even on failure.
+/* Train `m`, which is new, on d's train rows and watch it on its val rows, by which some models
+ * also choose (model.h, combine); test is never looked at. The model is the same, bit for bit, on
+ * any number of threads. To be released even on failure.
  *
  * ERR_USAGE        resume: the checkpoint is of a run with other options
  * ERR_IO           a checkpoint can't be written; the earlier ones are still there
