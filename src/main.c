@@ -2,7 +2,12 @@
 #include "cmd/cmd.h"
 
 #include "base/interrupt.h"
+#include "base/log.h"
 #include "base/progress.h"
+#include "comm/comm.h"
+#include "comm/launcher.h"
+
+#include <unistd.h>
 
 const struct cmd *const commands[] = {
     &cmd_generate,  &cmd_preprocess, &cmd_train, &cmd_evaluate,
@@ -45,22 +50,89 @@ static const struct cmd *find_command(const char *name)
     return NULL;
 }
 
+static void report(const struct cmd *c, const struct err *err)
+{
+    progress_clear();
+    fprintf(stderr, "kindred %s: %s\n", c->name, err->msg);
+}
+
+static int exit_code(const struct err *err)
+{
+    if (err->kind == ERR_INTERRUPTED)
+        return 128 + interrupt_signal();
+    return err->kind == ERR_USAGE ? 2 : 1;
+}
+
+/* ---- under a launcher ---- */
+
+/* Load what the ranks talk by; else this process is alone. */
+static bool begin(const struct cmd *c, const struct launcher *l, struct err *err)
+{
+    if (c->ranks)
+        return comm_begin(err);
+    return l->size == 1 ||
+           err_set(err, ERR_USAGE,
+                   "started by a launcher, but 'kindred %s' runs alone: start it without one",
+                   c->name);
+}
+
+/* The ranks of a host fail alike: its first tells, and is given the time, as a launcher kills all
+ * when one ends. */
+static int failed_to_begin(const struct cmd *c, const struct launcher *l, const struct err *err)
+{
+    if (l->local_rank == 0)
+        report(c, err);
+    else
+        sleep(1);
+    return exit_code(err);
+}
+
+/* Rank 0 tells for all. */
+static bool be_a_rank(struct err *err)
+{
+    if (comm_size() == 1)
+        return true;
+    log_set_rank(comm_rank());
+    if (comm_rank() == 0)
+        return true;
+    progress_quiet();
+    return freopen("/dev/null", "w", stdout) || err_errno(err, "open", "/dev/null");
+}
+
+/* A failure that all ranks have is told once. One that others don't have ends them. */
+static int fail(const struct cmd *c, struct err *err)
+{
+    static const double patience_s = 0.3;
+    int64_t code;
+
+    if (!comm_failed(err, patience_s)) {
+        report(c, err);
+        comm_abort(exit_code(err));
+    }
+    if (comm_rank() == 0)
+        report(c, err);
+    code = exit_code(err);
+    comm_all_fold(&code, 1, COMM_MAX); /* a signal may not have come to all */
+    comm_all_end();
+    return (int)code;
+}
+
 static int run(const struct cmd *c, const char *const *argv)
 {
+    struct launcher l = launcher_find();
     struct err err = {0};
-    bool ok;
 
+    if (!begin(c, &l, &err))
+        return failed_to_begin(c, &l, &err);
     interrupt_catch();
-    ok = c->run(argv, &err);
-    progress_clear();
-    if (ok && fflush(stdout) == 0)
-        return 0;
-    if (ok)
+    if (!be_a_rank(&err) || !c->run(argv, &err))
+        return fail(c, &err);
+    if (fflush(stdout)) {
         err_errno(&err, "write", "stdout");
-    fprintf(stderr, "kindred %s: %s\n", c->name, err.msg);
-    if (err.kind == ERR_INTERRUPTED)
-        return 128 + interrupt_signal();
-    return err.kind == ERR_USAGE ? 2 : 1;
+        return fail(c, &err);
+    }
+    comm_all_end();
+    return 0;
 }
 
 static int help(const char *const *argv)

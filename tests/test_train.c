@@ -66,7 +66,7 @@ static void an_epoch_meets_each_positive_once(void **)
     for (int p = 0; p < ARRAY_LEN(partitions); p++) {
         AUTO(schedule) s = {0};
 
-        schedule_init(&s, &d.part[DATASET_TRAIN], USERS, ITEMS, partitions[p], 1);
+        schedule_init(&s, &d.part[DATASET_TRAIN], USERS, ITEMS, partitions[p], 1, NULL, NULL);
         for (int epoch = 0; epoch < 2; epoch++) {
             deal(&s, epoch);
             check_epoch(&s);
@@ -83,7 +83,7 @@ static void items_are_dealt_anew_each_epoch_and_evenly(void **)
     int together = 0;
 
     made_dataset(&d, USERS, ITEMS, 1);
-    schedule_init(&s, &d.part[DATASET_TRAIN], USERS, ITEMS, P, 1);
+    schedule_init(&s, &d.part[DATASET_TRAIN], USERS, ITEMS, P, 1, NULL, NULL);
     for (int epoch = 0; epoch < 200; epoch++) {
         bool met[P] = {0};
 
@@ -110,13 +110,119 @@ static void user_blocks_have_about_the_same_work(void **)
     const struct interactions *train = &d.part[DATASET_TRAIN];
 
     made_dataset(&d, USERS, ITEMS, 1);
-    schedule_init(&s, train, USERS, ITEMS, P, 1);
+    schedule_init(&s, train, USERS, ITEMS, P, 1, NULL, NULL);
     for (int b = 0; b < P; b++) {
         int64_t n = train->offsets[s.user_begin[b + 1]] - train->offsets[s.user_begin[b]];
 
         assert_in_range(n, train->n / P - ITEMS, train->n / P + ITEMS);
     }
     made_release(&d);
+}
+
+/* ---- on ranks ---- */
+
+enum { RANKS_MAX = 5, ROWS_MAX = ITEMS * 4 };
+
+/* Which item stands in which row of each rank. */
+struct tables {
+    int32_t item[RANKS_MAX][ROWS_MAX];
+};
+
+static void put(struct tables *t, struct schedule_place at, int32_t item)
+{
+    assert_in_range(at.row, 0, ROWS_MAX - 1);
+    assert_int_equal(t->item[at.rank][at.row], -1); /* no two in one place */
+    t->item[at.rank][at.row] = item;
+}
+
+/* After each stratum every rank's oldest visit goes to the rank before, into a slot that is free.
+ */
+static void travel(struct tables *t, struct schedule *s, int ranks, int p)
+{
+    for (int stratum = 0; stratum + 1 < p; stratum++) {
+        struct tables before = *t;
+
+        for (int r = 0; r < ranks; r++) {
+            const struct schedule *from = &s[(r + 1) % ranks], *to = &s[r];
+            int leaves = stratum % from->part.n_slots;
+            int comes = (to->part.n + stratum) % to->part.n_slots;
+            int32_t *rows = t->item[r] + comes * to->part.slot_rows;
+
+            for (int q = stratum; q < stratum + to->part.n; q++)
+                assert_int_not_equal(q % to->part.n_slots, comes);
+            memcpy(rows, before.item[(r + 1) % ranks] + leaves * from->part.slot_rows,
+                   (size_t)to->part.slot_rows * sizeof *rows);
+        }
+    }
+}
+
+/* Dealt, sent round by the visits, and found again where end_item has them; at rest each rank
+ * has its share in order. */
+static void check_travel(struct schedule *s, int ranks, int p)
+{
+    static struct tables t, rest;
+    bool found[ITEMS] = {false};
+    int n_found = 0;
+
+    memset(&t, -1, sizeof t);
+    memset(&rest, -1, sizeof rest);
+    for (int32_t i = 0; i < ITEMS; i++) {
+        put(&t, schedule_start(&s[0], i), i);
+        put(&rest, schedule_rest(&s[0], i), i);
+    }
+    travel(&t, s, ranks, p);
+    for (int r = 0; r < ranks; r++)
+        for (int32_t row = 0; row < s[r].part.n_rows; row++)
+            if (s[r].end_item[row] >= 0) {
+                assert_int_equal(t.item[r][row], s[r].end_item[row]);
+                assert_false(found[s[r].end_item[row]]);
+                found[s[r].end_item[row]] = true;
+                n_found++;
+            }
+    assert_int_equal(n_found, ITEMS);
+    for (int r = 0; r < ranks; r++)
+        for (int64_t k = 0;
+             k < schedule_share(ITEMS, r + 1, ranks) - schedule_share(ITEMS, r, ranks); k++)
+            assert_int_equal(rest.item[r][k], schedule_share(ITEMS, r, ranks) + k);
+}
+
+static void blocks_travel_to_where_the_schedule_has_them(void **)
+{
+    static const int partitions[] = {2, 5, 8};
+    int32_t begin[SCHEDULE_MAX + 1];
+    struct dataset d;
+
+    made_dataset(&d, USERS, ITEMS, 1);
+    for (int p = 0; p < ARRAY_LEN(partitions); p++)
+        for (int ranks = 2; ranks <= MIN(partitions[p], RANKS_MAX); ranks++) {
+            struct schedule s[RANKS_MAX];
+
+            for (int b = 0; b <= partitions[p]; b++)
+                begin[b] = USERS * b / partitions[p];
+            for (int r = 0; r < ranks; r++) {
+                struct schedule_part part = schedule_part_of(r, ranks, partitions[p], ITEMS);
+
+                schedule_init(&s[r], &d.part[DATASET_TRAIN], USERS, ITEMS, partitions[p], 1, &part,
+                              begin);
+                schedule_deal(&s[r], 3);
+            }
+            check_travel(s, ranks, partitions[p]);
+            for (int r = 0; r < ranks; r++)
+                schedule_release(&s[r]);
+        }
+    made_release(&d);
+}
+
+static void shares_are_whole(void **)
+{
+    for (int64_t total = 1; total < 40; total++)
+        for (int size = 1; size <= 7; size++)
+            for (int64_t k = 0; k < total; k++) {
+                int owner = schedule_owner(total, k, size);
+
+                assert_true(schedule_share(total, owner, size) <= k);
+                assert_true(schedule_share(total, owner + 1, size) > k);
+            }
 }
 
 /* The chance of each item of a pool, by its alias table. */
@@ -145,7 +251,7 @@ static void pools_are_weighed_by_popularity(void **)
     made_dataset(&d, USERS, ITEMS, 1);
     for (int64_t k = 0; k < train->n; k++)
         count[train->items[k]]++;
-    schedule_init(&s, train, USERS, ITEMS, P, 1);
+    schedule_init(&s, train, USERS, ITEMS, P, 1, NULL, NULL);
     schedule_weigh(&s, 0.75);
     for (int epoch = 0; epoch < 3; epoch++) {
         deal(&s, epoch);
@@ -308,6 +414,8 @@ int main(void)
         cmocka_unit_test(an_epoch_meets_each_positive_once),
         cmocka_unit_test(items_are_dealt_anew_each_epoch_and_evenly),
         cmocka_unit_test(user_blocks_have_about_the_same_work),
+        cmocka_unit_test(blocks_travel_to_where_the_schedule_has_them),
+        cmocka_unit_test(shares_are_whole),
         cmocka_unit_test(pools_are_weighed_by_popularity),
         cmocka_unit_test(the_grid_fits_the_data),
         cmocka_unit_test(the_model_is_the_same_on_any_number_of_threads),

@@ -15,6 +15,7 @@ bool err_set(struct err *err, enum err_kind kind, const char *fmt, ...)
     va_list args;
 
     err->kind = kind;
+    err->agreed = false;
     va_start(args, fmt);
     vsnprintf(err->msg, sizeof err->msg, fmt, args);
     va_end(args);

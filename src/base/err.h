@@ -18,6 +18,7 @@ enum err_kind {
 
 struct err {
     enum err_kind kind;
+    bool agreed;    /* all ranks of the run have it (comm/comm.h) */
     char msg[1024]; /* cut when longer, line breaks become spaces */
 };
 

@@ -23,6 +23,11 @@ int interrupt_signal(void)
     return came;
 }
 
+void interrupt_note(int signal)
+{
+    came = signal;
+}
+
 bool interrupt_check(struct err *err)
 {
     if (!came)

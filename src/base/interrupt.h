@@ -10,6 +10,9 @@ void interrupt_catch(void);
 /* The signal that came, or 0. Safe from any thread. */
 int interrupt_signal(void);
 
+/* As if that signal had come: it came to another process of the same run. */
+void interrupt_note(int signal);
+
 /* Returns true while no signal came; else false, with ERR_INTERRUPTED. */
 NODISCARD bool interrupt_check(struct err *err);
 

@@ -14,6 +14,10 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 /* Lines above `level` are dropped. The start is LOG_INFO. */
 void log_set_level(enum log_level level);
 
+/* This is one of several ranks: lines say so (rank=1), and ranks other than 0 tell no less than a
+ * warning, whatever the level. */
+void log_set_rank(int rank);
+
 /* "error", "warn", "info" or "debug" to a level; the option table has checked the name. */
 enum log_level log_level_named(const char *name);
 

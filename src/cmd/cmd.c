@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "comm/comm.h"
 
 #define COMMON_OPTIONS(X, S)                                                                       \
     X(S, opt_text, config, NULL, 0, 0, "FILE", "YAML file with options; the command line wins")    \
@@ -48,6 +49,16 @@ enum cmd_next cmd_parse(const struct cmd *c, struct opt_set *opts, const char *c
     if (common.quiet)
         progress_quiet();
     return CMD_GO;
+}
+
+bool cmd_check_alone(struct err *err)
+{
+    if (comm_size() == 1)
+        return true;
+    return err_set(err, ERR_USAGE,
+                   "%d ranks were started, which don't share this work yet: start it once, without "
+                   "the launcher",
+                   comm_size());
 }
 
 bool cmd_write_json(const struct json_out *json, const char *path, struct err *err)

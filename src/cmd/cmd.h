@@ -20,6 +20,10 @@ struct cmd {
 
     /* argv: what follows the command's name, NULL at its end. */
     bool (*run)(const char *const *argv, struct err *err);
+
+    /* Started by a launcher, all its ranks work on it together; else it runs alone or not at all.
+     */
+    bool ranks;
 };
 
 extern const struct cmd cmd_generate, cmd_preprocess, cmd_train, cmd_evaluate, cmd_baselines,
@@ -43,6 +47,9 @@ enum cmd_next cmd_parse(const struct cmd *c, struct opt_set *opts, const char *c
 /* A first look: fill what the groups know and leave the rest alone. For commands whose further
  * groups depend on an option's value. Returns true if --help stands on the line. */
 bool cmd_peek(const struct cmd *c, struct opt_set *opts, const char *const *argv, unsigned flags);
+
+/* For what ranks don't share yet: ERR_USAGE unless this process is alone. */
+NODISCARD bool cmd_check_alone(struct err *err);
 
 /* Write the finished JSON document to `path` ("-" is stdout); nothing when path is NULL. */
 NODISCARD bool cmd_write_json(const struct json_out *json, const char *path, struct err *err);

@@ -258,7 +258,7 @@ static bool evaluate(const struct evaluate_opts *o, const struct report *report,
 {
     AUTO(job) j = {.o = o, .report = report};
 
-    if (!open_models(&j, err) ||
+    if (!cmd_check_alone(err) || !open_models(&j, err) ||
         !dataset_open(&j.d, o->data_dir, report_parts(report->held_out), err) ||
         !heldout_make(&j.h, &j.d, report->held_out, report->o.threads, err))
         return false;
@@ -298,4 +298,5 @@ const struct cmd cmd_evaluate = {
         "intervals of their own, over the same users. What is known of a model is also written\n"
         "to eval_results.json beside it.",
     .run = run,
+    .ranks = true,
 };

@@ -215,7 +215,7 @@ static bool run(const char *const *argv, struct err *err)
     next = cmd_parse(&cmd_recommend, &opts, argv, 0, err);
     if (next != CMD_GO)
         return next == CMD_DONE;
-    if (!recommendations_check(o.output, err))
+    if (!cmd_check_alone(err) || !recommendations_check(o.output, err))
         return false;
     m = store_load(o.model_path, err);
     ok = m && recommend(&o, m, err);
@@ -231,4 +231,5 @@ const struct cmd cmd_recommend = {
         "The file gets user_id, item_id, rank (from 1) and score; users in the dataset's order.\n"
         "Users of whom the model has learned nothing are left out, and counted in a warning.",
     .run = run,
+    .ranks = true,
 };

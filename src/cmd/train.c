@@ -2,7 +2,6 @@
 
 #include "cmd/report.h"
 #include "base/clock.h"
-#include "model/store.h"
 #include "train/loop.h"
 #include "train/schedule.h"
 
@@ -19,7 +18,8 @@
       "passes over the train rows; 0 is what suits the model: mf 200, neumf 20")                   \
     X(S, int64_t, seed, 1, 0, 1e15, "N", "the same seed gives the same model, bit for bit")        \
     X(S, int, threads, 0, 0, 1024, "N",                                                            \
-      "threads; 0 is one for each processor. The model doesn't depend on it")                      \
+      "threads; 0 is one for each processor, shared with the ranks on this host. The model "       \
+      "doesn't depend on it")                                                                      \
     X(S, int, partitions, 0, 0, SCHEDULE_MAX, "P",                                                 \
       "blocks of users and of items that threads take turns with, at least one for each thread; "  \
       "another number gives another model; 0 is what fits the data")                               \
@@ -36,29 +36,6 @@
     X(S, opt_text, json, NULL, 0, 0, "FILE", "write run.json there too; - is stdout")
 
 OPT_DEFINE(train_opts, TRAIN_OPTIONS);
-
-static bool refuse(int ranks, struct err *err)
-{
-    return err_set(err, ERR_USAGE,
-                   "started by a launcher as one of %d ranks, each of which would train a model of "
-                   "its own; start it once, without the launcher",
-                   ranks);
-}
-
-/* Ranks do not work together yet: say so rather than train the same model N times. */
-static bool check_alone(struct err *err)
-{
-    static const char *const sizes[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"};
-    const char *n;
-
-    for (int i = 0; i < ARRAY_LEN(sizes); i++)
-        if ((n = getenv(sizes[i])) && atoi(n) > 1)
-            return refuse(atoi(n), err);
-    n = getenv("SLURM_NTASKS");
-    if (n && atoi(n) > 1 && getenv("SLURM_PROCID"))
-        return refuse(atoi(n), err);
-    return true;
-}
 
 /* Whether a file can be made in the folder, or the folder be made: to know before hours of work. */
 static bool check_writable(const char *dir, struct err *err)
@@ -117,21 +94,83 @@ static void print_summary(const struct loop_result *r, const struct model *m, co
     printf("%s\n", path);
 }
 
-/* The model's file comes last: where it is new, all is. */
+static bool write_run_file(const char *path, const struct train_opts *o,
+                           const struct json_out *json, struct err *err)
+{
+    return dir_create(o->output_dir, err) && cmd_write_json(json, path, err);
+}
+
+/* The model's file comes last: where it is new, all is. Rank 0 writes. */
 static bool write_outputs(const struct train_opts *o, const struct opt_set *opts, struct model *m,
-                          const struct loop_result *r, struct err *err)
+                          struct loop_result *r, struct err *err)
 {
     AUTO_FREE char *model_path = path_join(o->output_dir, "model.safetensors");
     AUTO_FREE char *run_path = path_join(o->output_dir, "run.json");
     AUTO(json_out) json = {.pretty = true};
     AUTO(buf) told = {0};
+    bool first = comm_rank() == 0;
 
+    loop_count_ranks(r);
     write_run(opts, m, r, &json, &told);
-    if (!dir_create(o->output_dir, err) || !cmd_write_json(&json, run_path, err) ||
-        !store_save(m, model_path, err) || !cmd_write_json(&json, o->json, err))
+    if (!comm_all_agree(!first || write_run_file(run_path, o, &json, err), err) ||
+        !loop_save(r, m, model_path, err) ||
+        !comm_all_agree(!first || cmd_write_json(&json, o->json, err), err))
         return false;
-    if (!o->json || strcmp(o->json, "-"))
+    if (first && (!o->json || strcmp(o->json, "-")))
         print_summary(r, m, buf_str(&told), model_path);
+    return true;
+}
+
+/* What this process trains on. */
+struct input {
+    struct dataset d;    /* of a rank its users alone */
+    int32_t n_users;     /* in all */
+    int32_t *user_begin; /* struct loop_plan; NULL: d is all */
+};
+
+static void input_release(struct input *in)
+{
+    dataset_release(&in->d);
+    free(in->user_begin);
+    *in = (struct input){0};
+}
+
+/* The rows of the rank's user blocks. */
+static bool open_part(struct input *in, const char *dir, unsigned parts, struct loop_plan *plan,
+                      struct err *err)
+{
+    AUTO(dataset) whole = {0};
+    struct schedule_part part;
+    int32_t ends[2];
+    int64_t n;
+
+    if (!dataset_cut(&whole, dir, 1, ends, &n, err))
+        return false;
+    if (!plan->partitions)
+        plan->partitions = schedule_partitions(n, whole.n_users, whole.n_items);
+    if (plan->partitions < comm_size())
+        return err_set(err, ERR_USAGE,
+                       "%d ranks, but --partitions is %d: each rank needs a block of users; "
+                       "start fewer, or name more (another number gives another model)",
+                       comm_size(), plan->partitions);
+    in->n_users = whole.n_users;
+    in->user_begin = xcalloc((size_t)plan->partitions + 1, sizeof *in->user_begin);
+    if (!dataset_cut(&whole, dir, plan->partitions, in->user_begin, &n, err))
+        return false;
+    part = schedule_part_of(comm_rank(), comm_size(), plan->partitions, whole.n_items);
+    return dataset_open_users(&in->d, dir, parts, in->user_begin[part.first],
+                              in->user_begin[part.first + part.n], err);
+}
+
+/* A model that learns cell by cell is shared among ranks; others look at all rows. */
+static bool open_input(struct input *in, const struct model_ops *ops, const char *dir,
+                       unsigned parts, struct loop_plan *plan, struct err *err)
+{
+    if (ops->learn && comm_size() > 1)
+        return open_part(in, dir, parts, plan, err);
+    if (!dataset_open(&in->d, dir, parts, err))
+        return false;
+    in->n_users = in->d.n_users;
     return true;
 }
 
@@ -149,7 +188,7 @@ static bool train(const struct train_opts *o, const struct opt_set *opts,
                              .resume = o->resume};
     unsigned parts = 1u << DATASET_TRAIN | 1u << DATASET_VAL;
     AUTO(loop_result) r = {0};
-    AUTO(dataset) d = {0};
+    AUTO(input) in = {0};
     struct model *m;
     bool ok;
 
@@ -157,10 +196,13 @@ static bool train(const struct train_opts *o, const struct opt_set *opts,
         return err_set(err, ERR_USAGE, "--early-stop needs --eval-every N: looks to judge by");
     if (ops->dated && ops->dated(model_options))
         parts |= DATASET_TIMES;
-    if (!check_writable(o->output_dir, err) || !dataset_open(&d, o->data_dir, parts, err))
+    if (!comm_all_agree((comm_rank() > 0 || check_writable(o->output_dir, err)) &&
+                            open_input(&in, ops, o->data_dir, parts, &plan, err),
+                        err))
         return false;
-    m = model_new(ops, d.n_users, d.n_items, d.digest, model_options, (uint64_t)o->seed);
-    ok = loop_train(m, &d, &plan, &r, err) && write_outputs(o, opts, m, &r, err);
+    plan.user_begin = in.user_begin;
+    m = model_new(ops, in.n_users, in.d.n_items, in.d.digest, model_options, (uint64_t)o->seed);
+    ok = loop_train(m, &in.d, &plan, &r, err) && write_outputs(o, opts, m, &r, err);
     model_free(m);
     return ok;
 }
@@ -222,7 +264,7 @@ static bool run(const char *const *argv, struct err *err)
         return next == CMD_DONE;
     if (!o.epochs)
         o.epochs = ops->epochs;
-    return (!ops->check || ops->check(group.values, err)) && check_alone(err) &&
+    return (!ops->check || ops->check(group.values, err)) && (ops->learn || cmd_check_alone(err)) &&
            train(&o, &opts, ops, group.values, err);
 }
 
@@ -236,4 +278,5 @@ const struct cmd cmd_train = {
         "the loss and the metrics of each epoch, run.json. With the same data, options and seed\n"
         "the model is the same, bit for bit, on any number of threads.",
     .run = run,
+    .ranks = true,
 };

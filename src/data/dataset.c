@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "data/duck.h"
+#include "data/parts.h"
 
 const char *const dataset_parts[DATASET_PARTS] = {"train", "val", "test"};
 
@@ -54,6 +55,8 @@ static char *checked_file(const struct stats *s, const char *dir, int file, stru
 
     if (!file_exists(path))
         err_set(err, ERR_IO, "'%s' is missing; run kindred preprocess", path);
+    else if (parts_is_folder(path)) /* written by others, who know no digests */
+        return path;
     else if (!digest_file(path, got, err))
         ;
     else if (!want || strcmp(want, got))
@@ -115,6 +118,14 @@ void interactions_transpose(struct interactions *out, const struct interactions 
             out->items[out->offsets[x->items[k] + 1]++] = u;
 }
 
+/* Which rows to read: those of the users first_user .. until - 1. */
+struct window {
+    int64_t first_user, until;
+    int64_t first_row; /* of the table: where they begin */
+    int32_t base;      /* the user that is 0 */
+    bool whole;        /* all rows */
+};
+
 static bool check_row(const struct dataset *d, int32_t user, int32_t item, const char *path,
                       struct err *err)
 {
@@ -124,16 +135,19 @@ static bool check_row(const struct dataset *d, int32_t user, int32_t item, const
                    user, item, d->n_users, d->n_items);
 }
 
-/* Rows by their place in the file; offsets[u + 1] counts those of user u. Without times the file
- * has each row's place among the user's, which says nothing about other users' rows. */
+/* From one file, whose rows stand `before` others of the table behind. Rows by their place;
+ * offsets[u + 1] counts those of user u. Without times the file has each row's place among the
+ * user's, which says nothing about other users' rows. */
 static bool fill(const struct dataset *d, struct interactions *x, struct duck *duck,
-                 const char *path, struct err *err)
+                 const char *path, const struct window *w, int64_t before, struct err *err)
 {
     AUTO(duck_rows) rows = {0};
 
-    if (!duck_query(duck, &rows,
+    if (!duck_set_text(duck, "file", path, err) ||
+        !duck_query(duck, &rows,
                     "SELECT file_row_number, user_idx, item_idx, timestamp "
-                    "FROM read_parquet(getvariable('file'), file_row_number = true)",
+                    "FROM read_parquet(getvariable('file'), file_row_number = true) "
+                    "WHERE user_idx >= getvariable('first') AND user_idx < getvariable('until')",
                     err))
         return false;
     while (duck_next(&rows, err)) {
@@ -141,50 +155,112 @@ static bool fill(const struct dataset *d, struct interactions *x, struct duck *d
         const int32_t *user = duck_int32(&rows, 1), *item = duck_int32(&rows, 2);
 
         for (int64_t i = 0; i < rows.n; i++) {
-            if (!check_row(d, user[i], item[i], path, err))
+            int32_t u = user[i] - w->base;
+            int64_t row = before + at[i] - w->first_row;
+
+            if (!check_row(d, u, item[i], path, err))
                 return false;
-            x->items[at[i]] = item[i];
+            if (row < 0 || row >= x->n)
+                return err_set(err, ERR_DATA, "'%s': the rows of user_idx %d don't stand together",
+                               path, user[i]);
+            x->items[row] = item[i];
             if (x->times)
-                x->times[at[i]] = time[i];
-            x->offsets[user[i] + 1]++;
+                x->times[row] = time[i];
+            x->offsets[u + 1]++;
         }
     }
-    for (int32_t u = 0; u < d->n_users; u++)
-        x->offsets[u + 1] += x->offsets[u];
     return !rows.failed;
 }
 
-static bool read_part(struct dataset *d, struct interactions *x, struct duck *duck,
-                      const char *path, bool timed, struct err *err)
+/* How many rows the window has, and where they begin. */
+static bool count_rows(struct window *w, const struct parts *files, struct duck *duck, int64_t *n,
+                       struct err *err)
 {
-    if (!duck_set_text(duck, "file", path, err) ||
-        !duck_row(duck, "SELECT count(*) FROM read_parquet(getvariable('file'))", &x->n, 1, err))
+    *n = w->whole ? files->begin[files->n] : 0;
+    for (int i = 0; !w->whole && i < files->n; i++) {
+        int64_t found[2];
+
+        if (!duck_set_text(duck, "file", files->paths[i], err) ||
+            !duck_row(duck,
+                      "SELECT count(*), coalesce(min(file_row_number), 0) "
+                      "FROM read_parquet(getvariable('file'), file_row_number = true) "
+                      "WHERE user_idx >= getvariable('first') AND user_idx < getvariable('until')",
+                      found, 2, err))
+            return false;
+        if (!*n)
+            w->first_row = files->begin[i] + found[1];
+        *n += found[0];
+    }
+    return true;
+}
+
+/* whole: all users, and who isn't one is an error. */
+static bool read_part(struct dataset *d, struct interactions *x, struct duck *duck,
+                      const char *path, int32_t first_user, bool whole, bool timed, struct err *err)
+{
+    struct window w = {.first_user = whole ? INT32_MIN : first_user,
+                       .until = whole ? INT32_MAX : (int64_t)first_user + d->n_users,
+                       .base = first_user,
+                       .whole = whole};
+    AUTO(parts) files = {0};
+
+    if (!parts_open(&files, path, duck, err) || !duck_set_int(duck, "first", w.first_user, err) ||
+        !duck_set_int(duck, "until", w.until, err) || !count_rows(&w, &files, duck, &x->n, err))
         return false;
     x->offsets = xcalloc((size_t)d->n_users + 1, sizeof *x->offsets);
     x->items = xaligned((size_t)x->n, sizeof *x->items);
     if (timed)
         x->times = xaligned((size_t)x->n, sizeof *x->times);
-    return fill(d, x, duck, path, err);
+    for (int i = 0; i < files.n; i++)
+        if (!fill(d, x, duck, files.paths[i], &w, files.begin[i], err))
+            return false;
+    for (int32_t u = 0; u < d->n_users; u++)
+        x->offsets[u + 1] += x->offsets[u];
+    return true;
 }
 
-bool dataset_open(struct dataset *d, const char *dir, unsigned parts, struct err *err)
+/* Sizes and digest; *timed: whether rows have times. */
+static bool open_stats(struct dataset *d, const char *dir, struct stats *stats, bool *timed,
+                       struct err *err)
 {
-    AUTO(stats) stats = {0};
-    AUTO(duck) duck = {0};
     const struct json_t *times;
     const char *digest;
-    bool timed;
 
     *d = (struct dataset){0};
-    if (!stats_read(&stats, dir, err) || !stats_count(&stats, dir, "num_users", &d->n_users, err) ||
-        !stats_count(&stats, dir, "num_items", &d->n_items, err))
+    if (!stats_read(stats, dir, err) || !stats_count(stats, dir, "num_users", &d->n_users, err) ||
+        !stats_count(stats, dir, "num_items", &d->n_items, err))
         return false;
-    times = json_get(stats.doc.root, "has_times");
-    timed = parts & DATASET_TIMES && (!times || json_truth(times));
-    digest = json_text(json_get(stats.doc.root, "digest"));
+    times = json_get(stats->doc.root, "has_times");
+    *timed = !times || json_truth(times);
+    digest = json_text(json_get(stats->doc.root, "digest"));
     if (!digest || strlen(digest) + 1 != sizeof d->digest)
         return err_set(err, ERR_DATA, "'%s/stats.json' has no valid digest", dir);
     memcpy(d->digest, digest, sizeof d->digest);
+    return true;
+}
+
+static char *part_file(const struct stats *stats, const char *dir, int part, bool check,
+                       struct err *err)
+{
+    char *path;
+
+    if (check)
+        return checked_file(stats, dir, part, err);
+    path = path_join(dir, dataset_files[part]);
+    if (file_exists(path))
+        return path;
+    err_set(err, ERR_IO, "'%s' is missing; run kindred preprocess", path);
+    free(path);
+    return NULL;
+}
+
+/* The parts of users first .. first + d->n_users - 1. whole: these are all, and the files are
+ * checked. */
+static bool read_parts(struct dataset *d, const struct stats *stats, const char *dir,
+                       unsigned parts, int32_t first, bool whole, struct err *err)
+{
+    AUTO(duck) duck = {0};
+
     if (parts && !duck_open(&duck, NULL, err))
         return false;
     for (int p = 0; p < DATASET_PARTS; p++) {
@@ -192,9 +268,80 @@ bool dataset_open(struct dataset *d, const char *dir, unsigned parts, struct err
 
         if (!(parts & 1u << p))
             continue;
-        path = checked_file(&stats, dir, p, err);
-        if (!path || !read_part(d, &d->part[p], &duck, path, timed, err))
+        path = part_file(stats, dir, p, whole, err);
+        if (!path ||
+            !read_part(d, &d->part[p], &duck, path, first, whole, parts & DATASET_TIMES, err))
             return false;
+    }
+    return true;
+}
+
+bool dataset_open(struct dataset *d, const char *dir, unsigned parts, struct err *err)
+{
+    AUTO(stats) stats = {0};
+    bool timed;
+
+    return open_stats(d, dir, &stats, &timed, err) &&
+           read_parts(d, &stats, dir, timed ? parts : parts & ~(unsigned)DATASET_TIMES, 0, true,
+                      err);
+}
+
+bool dataset_open_users(struct dataset *d, const char *dir, unsigned parts, int32_t first,
+                        int32_t end, struct err *err)
+{
+    AUTO(stats) stats = {0};
+    bool timed;
+
+    if (!open_stats(d, dir, &stats, &timed, err))
+        return false;
+    assert(first >= 0 && first <= end && end <= d->n_users);
+    d->n_users = end - first;
+    return read_parts(d, &stats, dir, timed ? parts : parts & ~(unsigned)DATASET_TIMES, first,
+                      false, err);
+}
+
+/* The user of one row. */
+static bool user_of_row(const struct parts *files, struct duck *duck, int64_t row, int32_t *out,
+                        struct err *err)
+{
+    int64_t user;
+    int i = 0;
+
+    while (files->begin[i + 1] <= row)
+        i++;
+    if (!duck_set_text(duck, "file", files->paths[i], err) ||
+        !duck_set_int(duck, "row", row - files->begin[i], err) ||
+        !duck_row(duck,
+                  "SELECT user_idx::BIGINT FROM read_parquet(getvariable('file'), "
+                  "file_row_number = true) WHERE file_row_number = getvariable('row')",
+                  &user, 1, err))
+        return false;
+    *out = (int32_t)user;
+    return true;
+}
+
+bool dataset_cut(struct dataset *whole, const char *dir, int n_blocks, int32_t *begin,
+                 int64_t *n_rows, struct err *err)
+{
+    AUTO(stats) stats = {0};
+    AUTO(duck) duck = {0};
+    AUTO(parts) files = {0};
+    AUTO_FREE char *path = NULL;
+    bool timed;
+
+    if (!open_stats(whole, dir, &stats, &timed, err) || !duck_open(&duck, NULL, err))
+        return false;
+    path = part_file(&stats, dir, DATASET_TRAIN, false, err);
+    if (!path || !parts_open(&files, path, &duck, err))
+        return false;
+    *n_rows = files.begin[files.n];
+    begin[0] = 0;
+    begin[n_blocks] = whole->n_users;
+    for (int b = 1; b < n_blocks && *n_rows; b++) {
+        if (!user_of_row(&files, &duck, *n_rows * b / n_blocks, &begin[b], err))
+            return false;
+        if (begin[b] < begin[b - 1] || begin[b] >= whole->n_users)
+            return err_set(err, ERR_DATA, "'%s': users aren't in order", path);
     }
     return true;
 }
@@ -232,7 +379,7 @@ static bool open_texts(struct ids *ids, const char *dir, const char *what, const
                        struct err *err)
 {
     bool users = !strcmp(what, "user");
-    AUTO_FREE char *path = NULL, *sql = NULL;
+    AUTO_FREE char *path = NULL, *pattern = NULL, *sql = NULL;
     AUTO(stats) stats = {0};
     AUTO(buf) bytes = {0};
     AUTO(duck) d = {0};
@@ -243,7 +390,10 @@ static bool open_texts(struct ids *ids, const char *dir, const char *what, const
         !stats_count(&stats, dir, users ? "num_users" : "num_items", &n, err))
         return false;
     path = checked_file(&stats, dir, users ? DATASET_USERS : DATASET_ITEMS, err);
-    if (!path || !duck_open(&d, NULL, err) || !duck_set_text(&d, "file", path, err))
+    if (!path || !duck_open(&d, NULL, err))
+        return false;
+    pattern = parts_pattern(path);
+    if (!duck_set_text(&d, "file", pattern, err))
         return false;
     ids->offsets = xcalloc((size_t)n + 1, sizeof *ids->offsets);
     sql = xasprintf("SELECT %s FROM read_parquet(getvariable('file')) ORDER BY %s_idx LIMIT %d",

@@ -38,6 +38,18 @@ enum { DATASET_TIMES = 1 << 8 }; /* a bit for dataset_open */
 NODISCARD bool dataset_open(struct dataset *d, const char *dir, unsigned parts, struct err *err);
 void dataset_release(struct dataset *d);
 
+/* Where the users of train.parquet, in n_blocks blocks of neighbours with about the same number of
+ * rows each, begin: begin (n_blocks + 1). *n_rows: of train. Reads single rows only. `whole` gets
+ * sizes and digest, and no part. Errors as dataset_open. */
+NODISCARD bool dataset_cut(struct dataset *whole, const char *dir, int n_blocks, int32_t *begin,
+                           int64_t *n_rows, struct err *err);
+
+/* As dataset_open, of the users first .. end - 1 alone: n_users and all user indices are those
+ * within. Only the row groups that hold these users are read; hence it's not known whether the
+ * files are whole, and only the numbers that are read are checked. */
+NODISCARD bool dataset_open_users(struct dataset *d, const char *dir, unsigned parts, int32_t first,
+                                  int32_t end, struct err *err);
+
 /* The row of user u: its items, how many in *n. */
 static inline const int32_t *interactions_row(const struct interactions *x, int32_t u, int32_t *n)
 {

@@ -333,20 +333,24 @@ bool ranking_values(const struct ranking *r, int32_t user, const int8_t *group_o
 enum { KNOWN, ALL };
 
 /* sums: (2, n_values) of known users, of all. */
-static void add_user(const void *context, int64_t i, struct moments *sums)
+static void add_values(const double *values, int n_values, bool known, struct moments *sums)
 {
-    const struct ranking *r = context;
-    int n_values = rank_n_values(r->plan);
-    double values[RANK_VALUES_MAX];
-
-    ranking_values(r, (int32_t)i, NULL, 0, values);
     for (int v = 0; v < n_values; v++) {
         if (isnan(values[v]))
             continue;
-        if (r->h->n_train[i])
+        if (known)
             moments_add(&sums[KNOWN * n_values + v], values[v]);
         moments_add(&sums[ALL * n_values + v], values[v]);
     }
+}
+
+static void add_user(const void *context, int64_t i, struct moments *sums)
+{
+    const struct ranking *r = context;
+    double values[RANK_VALUES_MAX];
+
+    ranking_values(r, (int32_t)i, NULL, 0, values);
+    add_values(values, rank_n_values(r->plan), r->h->n_train[i] > 0, sums);
 }
 
 /* The metrics of all lists together. */
@@ -368,6 +372,18 @@ static void measure_lists(const struct ranking *r, bool known_only, struct rank_
     }
 }
 
+static void take_means(int n_values, const struct moments *sums, struct rank_result *out)
+{
+    for (int which = KNOWN; which <= ALL; which++) {
+        struct rank_means *means = which == KNOWN ? &out->known : &out->all;
+
+        for (int v = 0; v < n_values; v++) {
+            means->value[v] = moments_mean(&sums[which * n_values + v]);
+            means->half[v] = moments_half(&sums[which * n_values + v]);
+        }
+    }
+}
+
 void ranking_result(const struct ranking *r, struct rank_result *out)
 {
     const struct heldout *h = r->h;
@@ -380,15 +396,62 @@ void ranking_result(const struct ranking *r, struct rank_result *out)
                                 .n_new_rows = h->n_new_rows,
                                 .seconds = r->seconds};
     moments_over(h->n_users, 2 * n_values, r->plan->threads, add_user, r, sums);
-    for (int which = KNOWN; which <= ALL; which++) {
-        struct rank_means *means = which == KNOWN ? &out->known : &out->all;
+    take_means(n_values, sums, out);
+    measure_lists(r, true, &out->known);
+    measure_lists(r, false, &out->all);
+}
 
-        for (int v = 0; v < n_values; v++) {
-            means->value[v] = moments_mean(&sums[which * n_values + v]);
-            means->half[v] = moments_half(&sums[which * n_values + v]);
-        }
-        measure_lists(r, which == KNOWN, means);
+/* ---- in parts ---- */
+
+void ranking_from_lists(struct ranking *r, const struct heldout *h, const struct rank_plan *plan,
+                        const struct hit *lists, const int *lengths)
+{
+    struct work w = {r, NULL, k_max(plan), 0, NULL};
+    struct scratch s = {.relevant = xcalloc((size_t)h->d->n_items / 64 + 1, sizeof *s.relevant)};
+
+    assert(!n_item_metrics(plan) && !counts_listed(plan));
+    *r = (struct ranking){.h = h, .plan = plan};
+    make_room(r, &w);
+    for (int32_t i = 0; i < h->n_users; i++)
+        keep_hits(r, &s, i, lists + (int64_t)i * w.k_max, lengths[i]);
+    free(s.relevant);
+}
+
+void ranking_rows(const struct ranking *r, double *rows)
+{
+    int n_values = rank_n_values(r->plan);
+
+    for (int32_t i = 0; i < r->h->n_users; i++, rows += 1 + n_values) {
+        rows[0] = r->h->n_train[i] > 0;
+        ranking_values(r, i, NULL, 0, rows + 1);
     }
+}
+
+struct rows {
+    const double *rows;
+    int n_values;
+};
+
+static void add_row(const void *context, int64_t i, struct moments *sums)
+{
+    const struct rows *r = context;
+    const double *row = r->rows + i * (1 + r->n_values);
+
+    add_values(row + 1, r->n_values, row[0] != 0, sums);
+}
+
+void rank_result_of_rows(const struct rank_plan *plan, const double *rows, int32_t n_users,
+                         struct rank_result *out)
+{
+    int n_values = rank_n_values(plan);
+    AUTO_FREE struct moments *sums = xcalloc(2 * (size_t)n_values, sizeof *sums);
+    struct rows of = {rows, n_values};
+
+    *out = (struct rank_result){.all.n_users = n_users};
+    for (int32_t i = 0; i < n_users; i++)
+        out->known.n_users += rows[(int64_t)i * (1 + n_values)] != 0;
+    moments_over(n_users, 2 * n_values, plan->threads, add_row, &of, sums);
+    take_means(n_values, sums, out);
 }
 
 bool rank_evaluate(const struct model *m, const struct dataset *d, enum dataset_part held_out,

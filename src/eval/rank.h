@@ -95,6 +95,21 @@ struct rank_result {
 /* The numbers do not depend on the number of threads. */
 void ranking_result(const struct ranking *r, struct rank_result *out);
 
+/* ---- in parts: for users on several ranks, whose lists were found elsewhere ---- */
+
+/* Of a plan of metrics of hits alone. lists (h->n_users, the plan's largest k), lengths
+ * (h->n_users); no longer needed then. */
+void ranking_from_lists(struct ranking *r, const struct heldout *h, const struct rank_plan *plan,
+                        const struct hit *lists, const int *lengths);
+
+/* rows (h->n_users, 1 + rank_n_values): whether train knows the user, and the values. */
+void ranking_rows(const struct ranking *r, double *rows);
+
+/* The means over such rows of all users in order, as ranking_result gives them; what it tells
+ * besides is 0. */
+void rank_result_of_rows(const struct rank_plan *plan, const double *rows, int32_t n_users,
+                         struct rank_result *out);
+
 /* All of it at once: heldout_make, ranking_make, ranking_result. ERR_DATA, ERR_INTERRUPTED. */
 NODISCARD bool rank_evaluate(const struct model *m, const struct dataset *d,
                              enum dataset_part held_out, const struct rank_plan *plan,

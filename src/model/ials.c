@@ -69,8 +69,8 @@ static int ials_tensors(struct model *m, struct tensor out[MODEL_TENSORS_MAX])
 {
     int dim = ials_opts_of(m)->dim;
 
-    out[0] = tensor_floats("user_embedding.weight", m->n_users, dim, ials_of(m)->users);
-    out[1] = tensor_floats("item_embedding.weight", m->n_items, dim, ials_of(m)->items);
+    out[0] = tensor_rows("user_embedding.weight", OF_USERS, m->n_users, dim, ials_of(m)->users);
+    out[1] = tensor_rows("item_embedding.weight", OF_ITEMS, m->n_items, dim, ials_of(m)->items);
     out[2] = tensor_floats("item_gram", 1, dim, ials_of(m)->gram);
     out[3] = tensor_floats("item_root", m->n_items, 1, ials_of(m)->item_root);
     out[4] = tensor_floats("user_weight", 1, 1, ials_of(m)->user_weight);
@@ -180,11 +180,13 @@ static bool solve(const struct ials_opts *o, struct side *s, float *gram, struct
 }
 
 /* Uniform noise of the deviation that the options name. */
-static void fill(const struct model *m, float *x, int32_t n, uint64_t which)
+static void fill_users(struct model *m)
 {
     const struct ials_opts *o = ials_opts_of(m);
+    struct tensor t[MODEL_TENSORS_MAX];
 
-    learn_fill(x, n, o->dim, (float)(o->init * sqrt(3.0 / o->dim)), NULL, m->seed, which);
+    ials_tensors(m, t);
+    learn_fill(m, &t[0], (float)(o->init * sqrt(3.0 / o->dim)), NULL, 0);
 }
 
 static bool ials_fit(struct model *m, const struct interactions *train, struct err *err)
@@ -207,7 +209,7 @@ static bool ials_fit(struct model *m, const struct interactions *train, struct e
     interactions_transpose(&by_item, train, m->n_users, m->n_items);
     find_roots(&by_item, m->n_items, o->item_power, ials->item_root);
     *ials->user_weight = find_roots(train, m->n_users, o->user_power, user_root);
-    fill(m, ials->users, m->n_users, 0);
+    fill_users(m);
     progress_init(&progress, "train", "iterations", o->iterations);
     for (int i = 0; ok && i < o->iterations; i++) {
         struct side items = {&by_item,    m->n_items,      m->n_users, ials->items,

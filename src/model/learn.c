@@ -11,11 +11,23 @@ double learn_rate(double lr, const char *schedule, double end, double progress)
     return lr;
 }
 
-void learn_fill(float *rows, int64_t n, int dim, float a, const struct interactions *of,
-                uint64_t seed, uint64_t which)
+/* Which user or item of the whole a row is of; -1: none. */
+static int64_t id_of(const struct model *m, const struct tensor *t, int64_t row)
+{
+    if (t->of == OF_USERS)
+        return m->first_user + row;
+    return t->of == OF_ITEMS && m->item_ids ? m->item_ids[row] : row;
+}
+
+void learn_fill(const struct model *m, const struct tensor *t, float a,
+                const struct interactions *train, uint64_t which)
 {
 #pragma omp parallel for
-    for (int64_t r = 0; r < n; r++)
-        if (!of || of->offsets[r + 1] > of->offsets[r])
-            rng_fill(rows + r * dim, dim, a, rng_key(seed, RNG_INIT, which, (uint64_t)r));
+    for (int64_t r = 0; r < t->rows; r++) {
+        int64_t id = id_of(m, t, r);
+
+        if (id >= 0 && (!train || train->offsets[r + 1] > train->offsets[r]))
+            rng_fill(t->data + r * t->cols, t->cols, a,
+                     rng_key(m->seed, RNG_INIT, which, (uint64_t)id));
+    }
 }

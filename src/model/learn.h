@@ -67,11 +67,12 @@ struct learn {
 double learn_rate(double lr, const char *schedule, double end, double progress);
 #define LEARN_RATE(o, progress) learn_rate((o)->lr, (o)->lr_schedule, (o)->lr_end, progress)
 
-/* Fill rows (n, dim) with noise uniform in [-a, a); `which` tells the tables of a model apart.
- * A row whose user has nothing in train stays as it is; of: NULL fills all. The caller's number of
- * OpenMP threads share the work, which is the same for any. */
-void learn_fill(float *rows, int64_t n, int dim, float a, const struct interactions *of,
-                uint64_t seed, uint64_t which);
+/* Fill the model's tensor with noise uniform in [-a, a); `which` tells its tables apart. A row gets
+ * what its user or item gets in the whole model. That of a user without a row in `train` stays as
+ * it is; NULL fills all. The caller's number of OpenMP threads share the work, which is the same
+ * for any. */
+void learn_fill(const struct model *m, const struct tensor *t, float a,
+                const struct interactions *train, uint64_t which);
 
 /* The L2 penalty of each of n negatives that are learned from for so many positives at once: all
  * together they are pulled as hard as one for each positive would be, so that reg means the same

@@ -24,9 +24,9 @@ static int mf_tensors(struct model *m, struct tensor out[MODEL_TENSORS_MAX])
 {
     int dim = mf_opts_of(m)->embedding_dim;
 
-    out[0] = tensor_floats("user_embedding.weight", m->n_users, dim, mf_of(m)->users);
-    out[1] = tensor_floats("item_embedding.weight", m->n_items, dim, mf_of(m)->items);
-    out[2] = tensor_floats("item_bias.weight", m->n_items, 1, mf_of(m)->bias);
+    out[0] = tensor_rows("user_embedding.weight", OF_USERS, m->n_users, dim, mf_of(m)->users);
+    out[1] = tensor_rows("item_embedding.weight", OF_ITEMS, m->n_items, dim, mf_of(m)->items);
+    out[2] = tensor_rows("item_bias.weight", OF_ITEMS, m->n_items, 1, mf_of(m)->bias);
     return mf_opts_of(m)->item_bias ? 3 : 2;
 }
 
@@ -72,13 +72,15 @@ static void mf_init(struct model *m, const struct interactions *train)
     struct mf *mf = mf_of(m);
     int dim = mf_opts_of(m)->embedding_dim;
     float a = (float)mf_opts_of(m)->init / sqrtf((float)dim);
+    struct tensor t[MODEL_TENSORS_MAX];
 
     mf->users = xaligned((size_t)m->n_users * (size_t)dim, sizeof(float));
     mf->items = xaligned((size_t)m->n_items * (size_t)dim, sizeof(float));
-    learn_fill(mf->users, m->n_users, dim, a, train, m->seed, 0);
-    learn_fill(mf->items, m->n_items, dim, a, NULL, m->seed, 1);
     if (mf_opts_of(m)->item_bias)
         mf->bias = xaligned((size_t)m->n_items, sizeof(float));
+    mf_tensors(m, t);
+    learn_fill(m, &t[0], a, train, 0);
+    learn_fill(m, &t[1], a, NULL, 1);
     name_tables(m);
     for (int i = 0; i < (mf->bias ? 3 : 2); i++)
         optim_alloc(table(mf, i));

@@ -35,11 +35,15 @@ static inline struct query query_of_user(const struct interactions *history, int
 
 enum tensor_type { TENSOR_F32, TENSOR_I32 }; /* 4 bytes each */
 
+/* What a row of a tensor belongs to: with one of these it's learned, sent and kept. */
+enum tensor_of { OF_ALL, OF_USERS, OF_ITEMS };
+
 /* A part of the learned state: (rows, cols) numbers, row after row, without gaps. */
 struct tensor {
     const char *name; /* "item_embedding.weight" */
     int64_t rows, cols;
     enum tensor_type type;
+    enum tensor_of of; /* OF_USERS, OF_ITEMS: a row for each that the model holds */
     union {
         float *data;
         struct {
@@ -54,6 +58,15 @@ static inline struct tensor tensor_floats(const char *name, int64_t rows, int64_
     return (struct tensor){.name = name, .rows = rows, .cols = cols, .data = data};
 }
 
+static inline struct tensor tensor_rows(const char *name, enum tensor_of of, int64_t rows,
+                                        int64_t cols, float *data)
+{
+    struct tensor t = tensor_floats(name, rows, cols, data);
+
+    t.of = of;
+    return t;
+}
+
 static inline struct tensor tensor_ids(const char *name, int64_t rows, int64_t cols, int32_t *ids,
                                        int32_t n_ids)
 {
@@ -61,7 +74,13 @@ static inline struct tensor tensor_ids(const char *name, int64_t rows, int64_t c
         .name = name, .rows = rows, .cols = cols, .type = TENSOR_I32, .ids = ids, .n_ids = n_ids};
 }
 
-enum { MODEL_TENSORS_MAX = 96, MODEL_PARTS_MAX = 8 };
+enum { MODEL_TENSORS_MAX = 96, MODEL_PARTS_MAX = 8, MODEL_JOINED_MAX = 2 };
+
+/* Rows of so many bytes, one for each block. */
+struct block_rows {
+    void *data;
+    size_t size;
+};
 
 struct model {
     const struct model_ops *ops;
@@ -70,6 +89,11 @@ struct model {
     char digest[DIGEST_HEX]; /* of the dataset that it was trained on */
     void *options;           /* (ops->options_size) with texts of its own */
     struct mapped file;      /* the tensors point into it when the model was loaded */
+
+    /* Of a part of a model, that learns for one of many ranks (train/share.h): which users and
+     * items of the whole its rows are. n_users and n_items are then its own. */
+    int32_t first_user;
+    const int32_t *item_ids; /* (n_items) -1: none; NULL: row i is item i */
 };
 
 struct model_ops {
@@ -137,7 +161,7 @@ struct model_ops {
     void (*learn)(struct model *m, const struct cell *c, double progress, struct tally *loss);
 
     /* For a model of which a part belongs to no cell: layers, that all cells need and change; else
-     * all three are NULL. Then the cells of a stratum advance side by side in rounds: each learns
+     * all four are NULL. Then the cells of a stratum advance side by side in rounds: each learns
      * from a slice of its positives (cell.from, cell.to), with the common part as it stood when the
      * round began, and keeps what it has to say of that part apart, by cell.block; after the round
      * join() makes one step of it all, the blocks in order.
@@ -149,6 +173,9 @@ struct model_ops {
     int64_t (*slice)(const struct model *m, int n_blocks);
     void (*begin)(struct model *m, int n_blocks, int n_workers);
     void (*join)(struct model *m, int n_blocks, double progress);
+    /* List what join() reads of each block, which may have been learned elsewhere: arrays with a
+     * row for each block, in order. Returns how many. */
+    int (*joined)(struct model *m, struct block_rows out[MODEL_JOINED_MAX]);
 
     /* The learning rate at that point: what to name when the loss is no longer a number. */
     double (*rate)(const struct model *m, double progress);

@@ -105,6 +105,13 @@ struct neumf_shape neumf_shape_of(const struct model *m)
 
 /* ---- tensors ---- */
 
+static enum tensor_of belongs_to(int which)
+{
+    if (which == NEUMF_GMF_USERS || which == NEUMF_MLP_USERS)
+        return OF_USERS;
+    return which < NEUMF_OUTPUT ? OF_ITEMS : OF_ALL;
+}
+
 void neumf_list(const struct model *m, struct tensor out[NEUMF_TENSORS])
 {
     static const char *const names[NEUMF_TENSORS] = {"gmf.user_embedding.weight",
@@ -134,7 +141,8 @@ void neumf_list(const struct model *m, struct tensor out[NEUMF_TENSORS])
 
     sizes(m, &s, rows, cols);
     for (int t = 0; t < NEUMF_TENSORS; t++)
-        out[t] = tensor_floats(names[t], rows[t], cols[t], ((const struct neumf *)m)->data[t]);
+        out[t] = tensor_rows(names[t], belongs_to(t), rows[t], cols[t],
+                             ((const struct neumf *)m)->data[t]);
 }
 
 static int neumf_tensors(struct model *m, struct tensor out[MODEL_TENSORS_MAX])
@@ -198,13 +206,11 @@ static int neumf_training(struct model *m, struct tensor out[MODEL_TENSORS_MAX])
 
 /* ---- the start ---- */
 
-static void fill_rows(struct model *m, int which, const struct tensor *t,
+static void fill_rows(const struct model *m, int which, const struct tensor *t,
                       const struct interactions *train)
 {
-    bool users = which == NEUMF_GMF_USERS || which == NEUMF_MLP_USERS;
-
-    learn_fill(t->data, t->rows, (int)t->cols, 0.1f / sqrtf((float)t->cols), users ? train : NULL,
-               m->seed, (uint64_t)which);
+    learn_fill(m, t, 0.1f / sqrtf((float)t->cols), t->of == OF_USERS ? train : NULL,
+               (uint64_t)which);
 }
 
 /* Layers by Glorot and Bengio, AISTATS 2010; the output takes the products as they are, so that the
@@ -294,20 +300,35 @@ static bool check_donor(const struct model *m, const struct model *from, const c
     return true;
 }
 
+/* Of the rows of a whole model's tensor those that are in this one. */
+static void copy_rows(const struct model *m, const struct tensor *from, const struct tensor *to)
+{
+    size_t size = (size_t)to->cols * sizeof *to->data;
+
+    if (to->of == OF_USERS)
+        memcpy(to->data, from->data + m->first_user * to->cols, (size_t)to->rows * size);
+    else if (to->of == OF_ALL || !m->item_ids)
+        memcpy(to->data, from->data, (size_t)to->rows * size);
+    else
+        for (int64_t r = 0; r < to->rows; r++)
+            if (m->item_ids[r] >= 0)
+                memcpy(to->data + r * to->cols, from->data + m->item_ids[r] * to->cols, size);
+}
+
 /* All of the other's tensors; its output weights, times `share`, at `at`. */
 static void copy_tower(struct neumf *nm, const struct model *from, int at, float share)
 {
-    struct tensor all[NEUMF_TENSORS];
+    struct tensor all[NEUMF_TENSORS], own[NEUMF_TENSORS];
     const struct tensor *output = &all[NEUMF_OUTPUT];
 
     neumf_list(from, all);
+    neumf_list(&nm->base, own);
     for (int64_t k = 0; k < output->rows; k++)
         nm->data[NEUMF_OUTPUT][at + k] = share * output->data[k];
     *nm->data[NEUMF_OUTPUT_BIAS] += share * *all[NEUMF_OUTPUT_BIAS].data;
     for (int t = 0; t < NEUMF_TENSORS; t++)
         if (t != NEUMF_OUTPUT && t != NEUMF_OUTPUT_BIAS && all[t].rows)
-            memcpy(nm->data[t], all[t].data,
-                   (size_t)(all[t].rows * all[t].cols) * sizeof *all[t].data);
+            copy_rows(&nm->base, &all[t], &own[t]);
 }
 
 static bool take_tower(struct model *m, const char *towers, const char *option, const char *path,
@@ -361,6 +382,7 @@ const struct model_ops model_neumf = {
     .slice = neumf_slice,
     .begin = neumf_begin,
     .join = neumf_join,
+    .joined = neumf_joined,
     .rate = neumf_rate,
     .serves = neumf_serves,
     .state = neumf_state,

@@ -106,6 +106,7 @@ void neumf_learn(struct model *m, const struct cell *c, double progress, struct 
 int64_t neumf_slice(const struct model *m, int n_blocks);
 void neumf_begin(struct model *m, int n_blocks, int n_workers);
 void neumf_join(struct model *m, int n_blocks, double progress);
+int neumf_joined(struct model *m, struct block_rows out[MODEL_JOINED_MAX]);
 double neumf_rate(const struct model *m, double progress);
 void neumf_learn_release(struct neumf *nm);
 int64_t neumf_state(const struct model *m);

@@ -525,3 +525,13 @@ void neumf_join(struct model *m, int n_blocks, double progress)
             optim_step(&nm->table[t], kern, 0, nm->sum + s.at[t], step);
     transpose_layers(nm, &s);
 }
+
+int neumf_joined(struct model *m, struct block_rows out[MODEL_JOINED_MAX])
+{
+    struct neumf *nm = (struct neumf *)m;
+    size_t n_dense = (size_t)neumf_shape_of(m).at[NEUMF_TENSORS];
+
+    out[0] = (struct block_rows){nm->gradients, n_dense * sizeof *nm->gradients};
+    out[1] = (struct block_rows){nm->counted, sizeof *nm->counted};
+    return 2;
+}

@@ -30,7 +30,8 @@ const struct optimizer *optimizer_find(const char *name)
 
 void optim_init(struct optim_table *t, const struct optimizer *how, const struct tensor *of)
 {
-    *t = (struct optim_table){.how = how, .rows = of->data, .n = of->rows, .dim = (int)of->cols};
+    *t = (struct optim_table){
+        .how = how, .rows = of->data, .of = of->of, .n = of->rows, .dim = (int)of->cols};
     for (int k = 0; k < how->n_states; k++) {
         t->state_dim[k] = how->state[k].cols ? how->state[k].cols : t->dim;
         snprintf(t->state_name[k], OPTIM_NAME_MAX, "optimizer.%s.%s", of->name, how->state[k].name);
@@ -53,6 +54,6 @@ void optim_table_release(struct optim_table *t)
 int optim_tensors(const struct optim_table *t, struct tensor *out, int n)
 {
     for (int k = 0; k < t->how->n_states; k++)
-        out[n++] = tensor_floats(t->state_name[k], t->n, t->state_dim[k], t->state[k]);
+        out[n++] = tensor_rows(t->state_name[k], t->of, t->n, t->state_dim[k], t->state[k]);
     return n;
 }

@@ -39,6 +39,7 @@ const struct optimizer *optimizer_find(const char *name);
 struct optim_table {
     const struct optimizer *how;
     float *rows; /* (n, dim) the model's own */
+    enum tensor_of of;
     int64_t n;
     int dim;
     float *state[OPTIM_STATE_MAX]; /* (n, state_dim) each, 0 at first */

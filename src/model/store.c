@@ -102,7 +102,8 @@ static int all_tensors(struct model *m, bool checkpoint, struct tensor t[2 * MOD
     return checkpoint ? n + model_training(m, t + n) : n;
 }
 
-bool store_save_checkpoint(struct model *m, const char *training, const char *path, struct err *err)
+bool store_save_from(struct model *m, const char *training, const char *path, store_put *put,
+                     void *context, struct err *err)
 {
     AUTO(outfile) out = {0};
     AUTO(json_out) header = {0};
@@ -116,9 +117,24 @@ bool store_save_checkpoint(struct model *m, const char *training, const char *pa
         !outfile_write(&out, header.buf.data, size, err))
         return false;
     for (int i = 0; i < n; i++)
-        if (!outfile_write(&out, t[i].data, (size_t)tensor_bytes(&t[i]), err))
+        if (!put(context, i, &out, err))
             return err_wrap(err, "tensor '%s'", t[i].name);
     return outfile_commit(&out, err);
+}
+
+static bool put_own(void *context, int i, struct outfile *out, struct err *err)
+{
+    const struct tensor *t = (const struct tensor *)context + i;
+
+    return outfile_write(out, t->data, (size_t)tensor_bytes(t), err);
+}
+
+bool store_save_checkpoint(struct model *m, const char *training, const char *path, struct err *err)
+{
+    struct tensor t[2 * MODEL_TENSORS_MAX];
+
+    all_tensors(m, training != NULL, t);
+    return store_save_from(m, training, path, put_own, t, err);
 }
 
 bool store_save(struct model *m, const char *path, struct err *err)
@@ -396,22 +412,32 @@ bool store_training(const struct model *m, struct buf *out)
     return text != NULL;
 }
 
-void store_copy_training(struct model *to, struct model *from)
+int store_checkpoint_tensors(struct model *m, struct tensor out[2 * MODEL_TENSORS_MAX])
 {
     AUTO(json_doc) doc = {0};
-    struct tensor a[MODEL_TENSORS_MAX], b[MODEL_TENSORS_MAX];
-    int n = model_training(to, a);
+    int n = m->ops->tensors(m, out), n_all = n + model_training(m, out + n);
     struct err ignored;
     uint64_t size = 0;
-    bool read = read_header(&from->file, &doc, &size, &ignored);
+    bool read = read_header(&m->file, &doc, &size, &ignored);
 
-    assert(read && to->ops == from->ops && n == model_training(from, b));
-    for (int i = 0; i < n; i++) {
-        int64_t at = find_tensor(doc.root, &b[i], INT64_MAX, &ignored);
+    assert(read);
+    for (int i = n; i < n_all; i++) {
+        int64_t at = find_tensor(doc.root, &out[i], INT64_MAX, &ignored);
 
         assert(at >= 0); /* as store_load found it */
-        memcpy(a[i].data, from->file.data + sizeof size + size + at, (size_t)tensor_bytes(&a[i]));
+        out[i].data = (float *)(uintptr_t)(m->file.data + sizeof size + size + at);
     }
+    return n_all;
+}
+
+void store_copy_training(struct model *to, struct model *from)
+{
+    struct tensor a[MODEL_TENSORS_MAX], b[2 * MODEL_TENSORS_MAX];
+    int n = model_training(to, a), n_all = store_checkpoint_tensors(from, b);
+
+    assert(to->ops == from->ops && n <= n_all);
+    for (int i = 0; i < n; i++)
+        memcpy(a[i].data, b[n_all - n + i].data, (size_t)tensor_bytes(&a[i]));
 }
 
 bool store_check(const struct model *m, const char *path, const struct dataset *d, const char *dir,

@@ -18,6 +18,16 @@ NODISCARD bool store_save(struct model *m, const char *path, struct err *err);
 NODISCARD bool store_save_checkpoint(struct model *m, const char *training, const char *path,
                                      struct err *err);
 
+/* The same where the numbers are elsewhere: `m` has names and shapes, put() writes those of tensor
+ * i. They are asked for in order; training NULL: as store_save. */
+typedef bool store_put(void *context, int i, struct outfile *out, struct err *err);
+NODISCARD bool store_save_from(struct model *m, const char *training, const char *path,
+                               store_put *put, void *context, struct err *err);
+
+/* All tensors of a model that was loaded from a checkpoint, in order: its own, then those that
+ * model_training lists. Returns how many. */
+int store_checkpoint_tensors(struct model *m, struct tensor out[2 * MODEL_TENSORS_MAX]);
+
 /* Append the text of a model that was loaded from a checkpoint. False where the file is none. */
 NODISCARD bool store_training(const struct model *m, struct buf *out);
 

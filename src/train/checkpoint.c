@@ -52,7 +52,7 @@ static void remove_one(const char *dir, int epoch)
     unlink(best);
 }
 
-bool checkpoint_begin(const struct loop_plan *plan, const struct loop_result *r, struct err *err)
+static bool begin(const struct loop_plan *plan, const struct loop_result *r, struct err *err)
 {
     if (!dir_create(plan->checkpoint_dir, err))
         return err_wrap(err, "checkpoints");
@@ -60,6 +60,11 @@ bool checkpoint_begin(const struct loop_plan *plan, const struct loop_result *r,
          r->n_epochs == 0 && (epoch = newest_before(plan->checkpoint_dir, INT32_MAX)) > 0;)
         remove_one(plan->checkpoint_dir, epoch);
     return true;
+}
+
+bool checkpoint_begin(const struct loop_plan *plan, const struct loop_result *r, struct err *err)
+{
+    return comm_all_agree(comm_rank() > 0 || begin(plan, r, err), err);
 }
 
 /* What runs that were killed left half-written. */
@@ -110,18 +115,37 @@ static void put_training(const struct loop_plan *plan, const struct loop_result 
     json_close(j, '}');
 }
 
-bool checkpoint_save(const struct loop_plan *plan, struct model *m, const struct loop_result *r,
-                     struct err *err)
+static bool save(struct model *m, const struct loop_result *r, const char *training,
+                 const char *path, const char *best, struct err *err)
+{
+    return (!r->best.model || store_save(r->best.model, best, err)) &&
+           store_save_checkpoint(m, training, path, err);
+}
+
+static bool save_shared(struct share *share, const struct loop_result *r, const char *training,
+                        const char *path, const char *best, struct err *err)
+{
+    AUTO(rested) rested = {0};
+
+    if (r->best.epoch && !share_all_save(share, &r->best.rested, NULL, best, err))
+        return false;
+    share_all_rest(share, false, &rested);
+    return share_all_save(share, &rested, training, path, err);
+}
+
+bool checkpoint_save(const struct loop_plan *plan, struct model *m, struct share *share,
+                     const struct loop_result *r, struct err *err)
 {
     AUTO_FREE char *path = file_of(plan->checkpoint_dir, EPOCH_FILE, r->n_epochs);
     AUTO_FREE char *best = file_of(plan->checkpoint_dir, BEST_FILE, r->n_epochs);
     AUTO(json_out) training = {0};
 
     put_training(plan, r, &training);
-    if ((r->best.model && !store_save(r->best.model, best, err)) ||
-        !store_save_checkpoint(m, buf_str(&training.buf), path, err))
+    if (!(share ? save_shared(share, r, buf_str(&training.buf), path, best, err)
+                : save(m, r, buf_str(&training.buf), path, best, err)))
         return err_wrap(err, "checkpoint after epoch %d", r->n_epochs);
-    prune(plan->checkpoint_dir);
+    if (comm_rank() == 0)
+        prune(plan->checkpoint_dir);
     return true;
 }
 
@@ -194,56 +218,58 @@ static bool check_same_run(const struct loop_plan *plan, const struct model *m,
     return true;
 }
 
-static bool take_best(const struct loop_plan *plan, struct loop_result *r, struct err *err)
+/* A checkpoint that was read, on rank 0. */
+struct found {
+    struct model *was, *best; /* best: NULL where none was kept */
+};
+
+static void found_release(struct found *f)
+{
+    model_free(f->was);
+    model_free(f->best);
+    *f = (struct found){0};
+}
+
+static bool find_best(const struct loop_plan *plan, const struct loop_result *r, struct found *f,
+                      struct err *err)
 {
     AUTO_FREE char *path = file_of(plan->checkpoint_dir, BEST_FILE, r->n_epochs);
-    struct model *best;
 
     if (r->best.epoch == 0)
         return true;
-    best = store_load(path, err);
-    if (!best)
-        return false;
-    r->best.model = model_clone(best);
-    model_free(best);
-    return true;
+    f->best = store_load(path, err);
+    return f->best != NULL;
 }
 
-static bool take(const struct loop_plan *plan, struct model *m, struct loop_result *r, int epoch,
-                 struct err *err)
+static bool find_epoch(const struct loop_plan *plan, const struct model *m, struct loop_result *r,
+                       int epoch, struct found *f, struct err *err)
 {
     AUTO_FREE char *path = file_of(plan->checkpoint_dir, EPOCH_FILE, epoch);
-    struct model *was = store_load(path, err);
     AUTO(json_doc) training = {0};
     AUTO(buf) text = {0};
-    bool ok;
 
-    if (!was)
+    f->was = store_load(path, err);
+    if (!f->was)
         return false;
-    ok = store_training(was, &text) && json_parse(&training, text.data, text.len, err);
-    if (!ok)
-        err_set(err, ERR_DATA, "%s: it isn't a checkpoint", path);
-    ok = ok && check_same_run(plan, m, r, was, training.root, err) &&
-         get_training(training.root, epoch, r, err) && take_best(plan, r, err);
-    if (ok) {
-        model_copy(m, was);
-        store_copy_training(m, was);
-    }
-    model_free(was);
-    return ok;
+    if (!store_training(f->was, &text) || !json_parse(&training, text.data, text.len, err))
+        return err_set(err, ERR_DATA, "%s: it isn't a checkpoint", path);
+    return check_same_run(plan, m, r, f->was, training.root, err) &&
+           get_training(training.root, epoch, r, err) && find_best(plan, r, f, err);
 }
 
-bool checkpoint_resume(const struct loop_plan *plan, struct model *m, struct loop_result *r,
-                       struct err *err)
+/* The newest whole one; f->was stays NULL where there is none. */
+static bool find(const struct loop_plan *plan, const struct model *m, struct loop_result *r,
+                 struct found *f, struct err *err)
 {
     for (int epoch = INT32_MAX; (epoch = newest_before(plan->checkpoint_dir, epoch)) > 0;) {
         struct err why = {0};
 
         r->epochs_s = 0;
-        if (epoch <= plan->epochs && take(plan, m, r, epoch, &why)) {
+        if (epoch <= plan->epochs && find_epoch(plan, m, r, epoch, f, &why)) {
             log_info("train.resumed", "epoch=%d of=%d", epoch, plan->epochs);
             return true;
         }
+        found_release(f);
         if (why.kind == ERR_USAGE) {
             *err = why;
             return false;
@@ -253,5 +279,51 @@ bool checkpoint_resume(const struct loop_plan *plan, struct model *m, struct loo
         r->best = (struct loop_best){0};
         r->n_epochs = 0;
     }
+    return true;
+}
+
+static void take(struct model *m, struct loop_result *r, const struct found *f)
+{
+    model_copy(m, f->was);
+    store_copy_training(m, f->was);
+    if (f->best)
+        r->best.model = model_clone(f->best);
+}
+
+/* What rank 0 knows of the run and of the model. */
+static void take_share(struct share *share, struct loop_result *r, const struct found *f)
+{
+    struct tensor t[2 * MODEL_TENSORS_MAX];
+
+    comm_all_share(&r->n_epochs, sizeof r->n_epochs, 0);
+    if (r->n_epochs == 0)
+        return;
+    comm_all_share(r->epochs, r->n_epochs * (int64_t)sizeof *r->epochs, 0);
+    comm_all_share(&r->epochs_s, sizeof r->epochs_s, 0);
+    comm_all_share(&r->best.epoch, sizeof r->best.epoch, 0);
+    comm_all_share(&r->best.value, sizeof r->best.value, 0);
+    comm_all_share(&r->best.looks_since, sizeof r->best.looks_since, 0);
+    if (f->was)
+        store_checkpoint_tensors(f->was, t);
+    share_all_take(share, f->was ? t : NULL);
+    if (r->best.epoch == 0)
+        return;
+    if (f->best)
+        f->best->ops->tensors(f->best, t);
+    share_all_take_kept(share, f->best ? t : NULL, &r->best.rested);
+}
+
+bool checkpoint_resume(const struct loop_plan *plan, struct model *m, struct share *share,
+                       struct loop_result *r, struct err *err)
+{
+    AUTO(found) f = {0};
+    struct model *whole = share ? share->whole : m;
+
+    if (!comm_all_agree(comm_rank() > 0 || find(plan, whole, r, &f, err), err))
+        return false;
+    if (share)
+        take_share(share, r, &f);
+    else if (f.was)
+        take(m, r, &f);
     return true;
 }

@@ -9,9 +9,12 @@
 
 #include "train/loop.h"
 
+/* All of these are called by all ranks; rank 0 alone touches the folder. share: NULL alone; else
+ * the model is in it. */
+
 /* Write the state after r->n_epochs epochs: whole or not at all. Removes what is older than the one
  * before. ERR_IO: the earlier ones are still there. */
-NODISCARD bool checkpoint_save(const struct loop_plan *plan, struct model *m,
+NODISCARD bool checkpoint_save(const struct loop_plan *plan, struct model *m, struct share *share,
                                const struct loop_result *r, struct err *err);
 
 /* Bring the newest whole checkpoint into `m` and `r`, whose tensors and room for plan->epochs
@@ -19,7 +22,7 @@ NODISCARD bool checkpoint_save(const struct loop_plan *plan, struct model *m,
  * none.
  *
  * ERR_USAGE  it's of a run with other options, or on other data */
-NODISCARD bool checkpoint_resume(const struct loop_plan *plan, struct model *m,
+NODISCARD bool checkpoint_resume(const struct loop_plan *plan, struct model *m, struct share *share,
                                  struct loop_result *r, struct err *err);
 
 /* Make the folder; a run that starts anew clears it of another one's. ERR_IO. */

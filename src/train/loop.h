@@ -2,7 +2,7 @@
 #ifndef KINDRED_LOOP_H
 #define KINDRED_LOOP_H
 
-#include "eval/rank.h"
+#include "train/share.h"
 
 struct loop_plan {
     int epochs;
@@ -14,6 +14,11 @@ struct loop_plan {
     int checkpoint_every;       /* epochs; 0: none is written */
     const char *checkpoint_dir; /* checkpoint.h */
     bool resume;                /* go on from the newest there */
+
+    /* Of one of several ranks; it has a part of the users, and `partitions` isn't 0. */
+    const int32_t *user_begin; /* (partitions + 1) where blocks begin among all users */
+
+    int64_t n_train, n_val; /* rows, of all ranks; found by loop_train */
 };
 
 struct loop_epoch {
@@ -28,8 +33,16 @@ struct loop_epoch {
 struct loop_best {
     int epoch; /* counted from 1; 0: none */
     double value;
-    int looks_since;     /* that were no better */
-    struct model *model; /* its state */
+    int looks_since;      /* that were no better */
+    struct model *model;  /* its state, alone */
+    struct rested rested; /* and on a rank */
+};
+
+/* What one rank did. */
+struct loop_rank {
+    int64_t samples; /* train rows */
+    int64_t sent;    /* bytes */
+    double waited_s; /* for others, and for their item blocks */
 };
 
 struct loop_result {
@@ -39,11 +52,16 @@ struct loop_result {
     struct loop_best best;
     struct rank_plan metrics; /* of the looks at val */
     double init_s, epochs_s, val_s;
+    struct schedule schedule;
+    struct loop_rank *ranks; /* (n_ranks) */
+    int n_ranks;             /* 0: alone */
+    struct share *share;     /* the rank's part of the model; NULL: alone */
 };
 
 /* Train `m`, which is new, on d's train rows and watch it on its val rows, by which some models
  * also choose (model.h, combine); test is never looked at. The model is the same, bit for bit, on
- * any number of threads. To be released even on failure.
+ * any number of threads and ranks. To be released even on failure. A rank of several with a part of
+ * the users (plan->user_begin) gives the whole model, which gets no tensors.
  *
  * ERR_USAGE        resume: the checkpoint is of a run with other options
  * ERR_IO           a checkpoint can't be written; the earlier ones are still there
@@ -53,6 +71,12 @@ struct loop_result {
 NODISCARD bool loop_train(struct model *m, const struct dataset *d, const struct loop_plan *plan,
                           struct loop_result *out, struct err *err);
 void loop_result_release(struct loop_result *r);
+
+/* What each rank did, for loop_write_json; by all ranks. */
+void loop_count_ranks(struct loop_result *r);
+
+/* Write the model that was trained, by all ranks. ERR_IO. */
+NODISCARD bool loop_save(struct loop_result *r, struct model *m, const char *path, struct err *err);
 
 /* "partitions", "epochs", "timings" as members of the object that is open. */
 void loop_write_json(const struct loop_result *r, struct json_out *out);

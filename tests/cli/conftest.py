@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("helpers", "program", "wire")
+pytest.register_assert_rewrite("helpers", "mpi", "program", "wire")
 
 import helpers  # noqa: E402
+import mpi  # noqa: E402
 from program import Program, environment, serving  # noqa: E402
 
 ROOT = Path(__file__).absolute().parents[2]
@@ -46,6 +47,19 @@ def kindred():
     if not os.access(PROGRAM, os.X_OK):
         pytest.exit(f"{PROGRAM} is no program: build it, or set KINDRED to its path", returncode=2)
     return Program(PROGRAM)
+
+
+@pytest.fixture(scope="session")
+def mpirun():
+    """mpirun(impl, n, *args): the finished job of kindred with these args on n ranks; test_ranks.py tells more."""
+    return mpi.Launcher(PROGRAM.parent)
+
+
+@pytest.fixture(params=mpi.LAUNCHERS)
+def impl(request, mpirun):
+    """The test runs with each MPI that is here."""
+    mpirun.check(request.param)
+    return request.param
 
 
 @pytest.fixture(scope="session")

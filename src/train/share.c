@@ -1,0 +1,444 @@
+#include "train/share.h"
+
+#include "base/clock.h"
+
+enum { TAG_BLOCK = 0, TAG_REST = 1024 };
+
+/* ---- rows that move ---- */
+
+/* Rows of this rank that go to others, and where those that come belong. */
+struct moves {
+    int64_t *send_begin, *receive_begin; /* (size + 1) */
+    int32_t *send, *receive;             /* rows, by the other rank */
+};
+
+static void moves_release(struct moves *m)
+{
+    free(m->send_begin);
+    free(m->receive_begin);
+    free(m->send);
+    free(m->receive);
+    *m = (struct moves){0};
+}
+
+typedef struct schedule_place place_fn(const struct schedule *s, int32_t item);
+
+/* begin (size + 1): what stands at r + 1 are counts. */
+static void sum_up(int64_t *begin, int size)
+{
+    for (int r = 0; r < size; r++)
+        begin[r + 1] += begin[r];
+}
+
+/* send_begin and receive_begin, in bytes. */
+static void in_bytes(const struct moves *m, int size, int64_t row, int64_t *send, int64_t *receive)
+{
+    for (int r = 0; r <= size; r++) {
+        send[r] = m->send_begin[r] * row;
+        receive[r] = m->receive_begin[r] * row;
+    }
+}
+
+/* How many rows come from each rank. */
+static void count_received(struct moves *m, int size)
+{
+    AUTO_FREE int64_t *counts = xcalloc((size_t)size, sizeof *counts);
+    AUTO_FREE int64_t *begin = xcalloc((size_t)size + 1, sizeof *begin);
+
+    for (int r = 0; r < size; r++)
+        counts[r] = m->send_begin[r + 1] - m->send_begin[r];
+    for (int r = 0; r <= size; r++)
+        begin[r] = r * (int64_t)sizeof *counts;
+    comm_all_exchange(counts, begin, m->receive_begin + 1, begin);
+    sum_up(m->receive_begin, size);
+}
+
+/* items (n): whose the rows are; -1: nobody's. Their targets are known to whom they leave. */
+static void moves_find(struct moves *m, const struct schedule *s, const int32_t *items, int32_t n,
+                       place_fn *to)
+{
+    int size = s->part.size;
+    AUTO_FREE int64_t *at = xcalloc((size_t)size, sizeof *at);
+    AUTO_FREE int64_t *bytes = xcalloc(2 * ((size_t)size + 1), sizeof *bytes);
+    AUTO_FREE int32_t *targets = xcalloc((size_t)n + 1, sizeof *targets);
+
+    m->send_begin = xcalloc((size_t)size + 1, sizeof *m->send_begin);
+    m->receive_begin = xcalloc((size_t)size + 1, sizeof *m->receive_begin);
+    m->send = xcalloc((size_t)n + 1, sizeof *m->send);
+    for (int32_t r = 0; r < n; r++)
+        if (items[r] >= 0)
+            m->send_begin[to(s, items[r]).rank + 1]++;
+    sum_up(m->send_begin, size);
+    for (int32_t r = 0; r < n; r++)
+        if (items[r] >= 0) {
+            struct schedule_place target = to(s, items[r]);
+            int64_t k = m->send_begin[target.rank] + at[target.rank]++;
+
+            m->send[k] = r;
+            targets[k] = target.row;
+        }
+    count_received(m, size);
+    m->receive = xcalloc((size_t)m->receive_begin[size] + 1, sizeof *m->receive);
+    in_bytes(m, size, sizeof *targets, bytes, bytes + size + 1);
+    comm_all_exchange(targets, bytes, m->receive, bytes + size + 1);
+}
+
+/* One tensor's rows, of so many floats; target may be source. */
+static void moves_make(const struct moves *m, struct share *sh, int64_t cols, const float *source,
+                       float *target)
+{
+    int size = sh->s->part.size;
+    int64_t n_send = m->send_begin[size], n_receive = m->receive_begin[size];
+    size_t row = (size_t)cols * sizeof *source, room = (size_t)MAX(n_send + n_receive, 1) * row;
+    AUTO_FREE int64_t *bytes = xcalloc(2 * ((size_t)size + 1), sizeof *bytes);
+    float *out, *in;
+
+    if (room > sh->room_size) {
+        free(sh->room);
+        sh->room = xaligned(room, 1);
+        sh->room_size = room;
+    }
+    out = sh->room;
+    in = out + n_send * cols;
+    in_bytes(m, size, (int64_t)row, bytes, bytes + size + 1);
+    for (int64_t k = 0; k < n_send; k++)
+        memcpy(out + k * cols, source + m->send[k] * cols, row);
+    comm_all_exchange(out, bytes, in, bytes + size + 1);
+    for (int64_t k = 0; k < n_receive; k++)
+        memcpy(target + m->receive[k] * cols, in + k * cols, row);
+}
+
+/* ---- set-up ---- */
+
+static int list_all(struct model *m, struct tensor out[2 * MODEL_TENSORS_MAX], int *n_model)
+{
+    *n_model = m->ops->tensors(m, out);
+    return *n_model + model_training(m, out + *n_model);
+}
+
+static void list_items(struct share *sh)
+{
+    struct tensor all[2 * MODEL_TENSORS_MAX];
+    int n_model, n = list_all(sh->m, all, &n_model);
+
+    for (int i = 0; i < n; i++)
+        if (all[i].of == OF_ITEMS)
+            sh->items[sh->n_tensors++] = all[i];
+}
+
+/* Which items the rows are of when the epoch begins. */
+static void name_rows(struct share *sh)
+{
+    const struct schedule *s = sh->s;
+
+    sh->item_ids = xcalloc((size_t)s->part.n_rows, sizeof *sh->item_ids);
+    for (int32_t r = 0; r < s->part.n_rows; r++)
+        sh->item_ids[r] = -1;
+    for (int32_t i = 0; i < s->n_items; i++) {
+        struct schedule_place at = schedule_start(s, i);
+
+        if (at.rank == s->part.rank)
+            sh->item_ids[at.row] = i;
+    }
+}
+
+void share_init(struct share *sh, struct model *whole, struct schedule *s,
+                const int32_t *user_begin, const struct interactions *train)
+{
+    int size = s->part.size;
+
+    *sh = (struct share){.whole = whole, .s = s};
+    sh->user_first = xcalloc((size_t)size + 1, sizeof *sh->user_first);
+    for (int r = 0; r <= size; r++)
+        sh->user_first[r] = user_begin[schedule_share(s->p, r, size)];
+    schedule_deal(s, 0);
+    name_rows(sh);
+    sh->m = model_new(whole->ops, s->n_users, s->part.n_rows, whole->digest, whole->options,
+                      whole->seed);
+    sh->m->first_user = sh->user_first[s->part.rank];
+    sh->m->item_ids = sh->item_ids;
+    sh->m->ops->init(sh->m, train);
+    list_items(sh);
+    sh->travel.out = xcalloc((size_t)(s->part.n_slots * sh->n_tensors), sizeof *sh->travel.out);
+    sh->travel.in = xcalloc((size_t)(s->part.n_slots * sh->n_tensors), sizeof *sh->travel.in);
+    atomic_flag_clear(&sh->travel.busy);
+}
+
+void share_release(struct share *sh)
+{
+    model_free(sh->m);
+    rested_release(&sh->rest);
+    free(sh->room);
+    free(sh->user_first);
+    free(sh->item_ids);
+    free(sh->travel.out);
+    free(sh->travel.in);
+    *sh = (struct share){0};
+}
+
+/* ---- from epoch to epoch ---- */
+
+static void move_on(struct share *sh, int epoch)
+{
+    const struct schedule_part *part = &sh->s->part;
+    AUTO_FREE int32_t *items = xmalloc((size_t)part->n_rows, sizeof *items);
+    AUTO(moves) moves = {0};
+
+    memcpy(items, sh->s->end_item, (size_t)part->n_rows * sizeof *items);
+    schedule_deal(sh->s, epoch);
+    moves_find(&moves, sh->s, items, part->n_rows, schedule_start);
+    for (int i = 0; i < sh->n_tensors; i++)
+        moves_make(&moves, sh, sh->items[i].cols, sh->items[i].data, sh->items[i].data);
+}
+
+static int32_t n_rested(const struct share *sh)
+{
+    const struct schedule_part *part = &sh->s->part;
+
+    return (int32_t)(schedule_share(sh->s->n_items, part->rank + 1, part->size) -
+                     schedule_share(sh->s->n_items, part->rank, part->size));
+}
+
+static void wake(struct share *sh, int epoch)
+{
+    int32_t n = n_rested(sh);
+    AUTO_FREE int32_t *items = xmalloc((size_t)n + 1, sizeof *items);
+    AUTO(moves) moves = {0};
+    int next = 0;
+
+    for (int32_t i = 0; i < n; i++)
+        items[i] = (int32_t)schedule_share(sh->s->n_items, sh->s->part.rank, sh->s->part.size) + i;
+    schedule_deal(sh->s, epoch);
+    moves_find(&moves, sh->s, items, n, schedule_start);
+    for (int i = 0; i < sh->rest.n; i++)
+        if (sh->rest.t[i].of == OF_ITEMS) {
+            moves_make(&moves, sh, sh->rest.t[i].cols, sh->rest.t[i].data, sh->items[next].data);
+            next++;
+        }
+    rested_release(&sh->rest);
+}
+
+void share_all_deal(struct share *sh, int epoch)
+{
+    struct travel *t = &sh->travel;
+
+    if (sh->state == SHARE_ENDED)
+        move_on(sh, epoch);
+    else if (sh->state == SHARE_RESTED)
+        wake(sh, epoch);
+    else
+        assert(sh->s->epoch == epoch);
+    sh->state = SHARE_ENDED; /* when it has run */
+    t->sent = t->left = 0;
+    t->asked = sh->s->part.n;
+    atomic_store(&t->arrived, sh->s->part.n);
+}
+
+/* ---- travel ---- */
+
+/* The rows of a visit in the tensor, how many bytes. */
+static float *rows_of(const struct share *sh, int tensor, int visit, int64_t *size)
+{
+    const struct tensor *t = &sh->items[tensor];
+    const struct schedule *s = sh->s;
+    int64_t n = s->visit_begin[visit + 1] - s->visit_begin[visit];
+
+    *size = n * t->cols * (int64_t)sizeof *t->data;
+    return t->data + (int64_t)(visit % s->part.n_slots) * s->part.slot_rows * t->cols;
+}
+
+static struct comm_request *requests(const struct share *sh, struct comm_request *of, int visit)
+{
+    return of + (int64_t)(visit % sh->s->part.n_slots) * sh->n_tensors;
+}
+
+static void send_visit(struct share *sh, int visit)
+{
+    const struct schedule_part *part = &sh->s->part;
+
+    for (int i = 0; i < sh->n_tensors; i++) {
+        int64_t size;
+        const float *rows = rows_of(sh, i, visit, &size);
+
+        comm_send(rows, size, (part->rank + part->size - 1) % part->size, TAG_BLOCK + i,
+                  requests(sh, sh->travel.out, visit) + i);
+    }
+}
+
+static void ask_for_visit(struct share *sh, int visit)
+{
+    const struct schedule_part *part = &sh->s->part;
+
+    for (int i = 0; i < sh->n_tensors; i++) {
+        int64_t size;
+        float *rows = rows_of(sh, i, visit, &size);
+
+        comm_receive(rows, size, (part->rank + 1) % part->size, TAG_BLOCK + i,
+                     requests(sh, sh->travel.in, visit) + i);
+    }
+}
+
+static bool is_done(const struct share *sh, struct comm_request *of, int visit)
+{
+    struct comm_request *r = requests(sh, of, visit);
+
+    for (int i = 0; i < sh->n_tensors; i++)
+        if (!comm_test(&r[i]))
+            return false;
+    return true;
+}
+
+/* The last visit's block stays. A visit is asked for once the one before in its slot is gone. */
+void share_travel(struct share *sh, int done)
+{
+    struct travel *t = &sh->travel;
+    const struct schedule *s = sh->s;
+    int n_sent = MIN(done, s->p - 1), n_visits = s->p + s->part.n - 1;
+    int arrived = atomic_load(&t->arrived);
+
+    if (atomic_flag_test_and_set_explicit(&t->busy, memory_order_acquire))
+        return;
+    arrived = atomic_load(&t->arrived);
+    for (; t->sent < n_sent; t->sent++)
+        send_visit(sh, t->sent);
+    while (t->left < t->sent && is_done(sh, t->out, t->left))
+        t->left++;
+    for (; t->asked < n_visits && t->asked - s->part.n_slots < t->left; t->asked++)
+        ask_for_visit(sh, t->asked);
+    while (arrived < t->asked && is_done(sh, t->in, arrived))
+        arrived++;
+    atomic_store_explicit(&t->arrived, arrived, memory_order_release);
+    atomic_flag_clear_explicit(&t->busy, memory_order_release);
+}
+
+void share_leave(struct share *sh)
+{
+    struct travel *t = &sh->travel;
+
+    share_travel(sh, sh->s->p);
+    for (; t->left < t->sent; t->left++)
+        for (int i = 0; i < sh->n_tensors; i++)
+            comm_wait(requests(sh, t->out, t->left) + i);
+}
+
+void share_all_gather(const struct schedule_part *part, int p, void *rows, size_t size)
+{
+    int64_t begin[SCHEDULE_MAX + 1];
+
+    for (int r = 0; r <= part->size; r++)
+        begin[r] = schedule_share(p, r, part->size) * (int64_t)size;
+    comm_all_gather(rows, begin);
+}
+
+/* ---- at rest ---- */
+
+void rested_release(struct rested *r)
+{
+    for (int i = 0; i < r->n; i++)
+        if (r->owns_all || r->t[i].of == OF_ITEMS)
+            free(r->t[i].data);
+    *r = (struct rested){0};
+}
+
+static size_t bytes_of(const struct tensor *t)
+{
+    return (size_t)(t->rows * t->cols) * sizeof *t->data;
+}
+
+/* Tensors as the share has them; those of items, and with `keep` all, with room of their own. */
+static void make_rested(struct share *sh, bool keep, struct rested *out)
+{
+    *out = (struct rested){.owns_all = keep};
+    out->n = list_all(sh->m, out->t, &out->n_model);
+    if (keep) /* a model to be saved, that learns no more */
+        out->n = out->n_model;
+    for (int i = 0; i < out->n; i++) {
+        struct tensor *t = &out->t[i];
+
+        if (t->of == OF_ITEMS)
+            t->rows = n_rested(sh);
+        if (t->of == OF_ITEMS || keep)
+            t->data = xaligned((size_t)MAX(t->rows * t->cols, 1), sizeof *t->data);
+    }
+}
+
+void share_all_rest(struct share *sh, bool keep, struct rested *out)
+{
+    struct tensor all[2 * MODEL_TENSORS_MAX];
+    AUTO(moves) moves = {0};
+    int n_model;
+
+    assert(sh->state != SHARE_READY);
+    make_rested(sh, keep, out);
+    list_all(sh->m, all, &n_model);
+    if (sh->state == SHARE_ENDED)
+        moves_find(&moves, sh->s, sh->s->end_item, sh->s->part.n_rows, schedule_rest);
+    for (int i = 0; i < out->n; i++)
+        if (all[i].of == OF_ITEMS && sh->state == SHARE_RESTED)
+            memcpy(out->t[i].data, sh->rest.t[i].data, bytes_of(&out->t[i]));
+        else if (all[i].of == OF_ITEMS)
+            moves_make(&moves, sh, all[i].cols, all[i].data, out->t[i].data);
+        else if (keep)
+            memcpy(out->t[i].data, all[i].data, bytes_of(&all[i]));
+}
+
+/* Where rank r's rows of a whole tensor begin. */
+static int64_t row_begin(const struct share *sh, enum tensor_of of, int r)
+{
+    return of == OF_USERS ? sh->user_first[r] : schedule_share(sh->s->n_items, r, sh->s->part.size);
+}
+
+static void take_tensor(struct share *sh, const struct tensor *from, struct tensor *to)
+{
+    int size = sh->s->part.size, rank = sh->s->part.rank;
+    struct comm_request r = {0};
+
+    if (to->of == OF_ALL) {
+        if (rank == 0)
+            memcpy(to->data, from->data, bytes_of(to));
+        comm_all_share(to->data, (int64_t)bytes_of(to), 0);
+        return;
+    }
+    if (rank > 0) {
+        comm_receive(to->data, (int64_t)bytes_of(to), 0, TAG_REST, &r);
+        comm_wait(&r);
+        return;
+    }
+    memcpy(to->data, from->data, bytes_of(to));
+    for (int other = 1; other < size; other++) {
+        int64_t first = row_begin(sh, to->of, other), end = row_begin(sh, to->of, other + 1);
+
+        comm_send(from->data + first * from->cols,
+                  (end - first) * from->cols * (int64_t)sizeof *from->data, other, TAG_REST, &r);
+        comm_wait(&r);
+    }
+}
+
+static void take_all(struct share *sh, const struct tensor *from, struct rested *out)
+{
+    for (int i = 0; i < out->n; i++)
+        take_tensor(sh, from ? &from[i] : NULL, &out->t[i]);
+}
+
+void share_all_take(struct share *sh, const struct tensor *from)
+{
+    make_rested(sh, false, &sh->rest);
+    take_all(sh, from, &sh->rest);
+    sh->state = SHARE_RESTED;
+}
+
+void share_all_take_kept(struct share *sh, const struct tensor *from, struct rested *out)
+{
+    make_rested(sh, true, out);
+    take_all(sh, from, out);
+}
+
+bool share_all_finite(struct share *sh, const char **bad)
+{
+    int64_t finite = model_finite(sh->m, bad);
+
+    comm_all_fold(&finite, 1, COMM_MIN);
+    if (!finite && model_finite(sh->m, bad))
+        *bad = "a tensor of another rank";
+    return finite;
+}
