@@ -385,7 +385,7 @@ static void find_rows(const struct schedule *s, int user_block, int32_t first[SC
 /* Counting sort of the block's samples by item block; users stay in order. */
 void schedule_sort(struct schedule *s, int user_block)
 {
-    int32_t rows[SCHEDULE_MAX];
+    int32_t rows[SCHEDULE_MAX] = {0};
     const struct interactions *x = s->train;
     int32_t first = s->user_begin[user_block], end = s->user_begin[user_block + 1];
     int64_t at[SCHEDULE_MAX] = {0}, sum = x->offsets[first];

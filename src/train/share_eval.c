@@ -72,7 +72,7 @@ static bool is_better(struct hit a, struct hit b)
 
 static void merge(struct lists *l, int32_t user, const struct hit *more, int n, int32_t first)
 {
-    struct hit *hits = l->hits + (int64_t)user * l->k, all[2 * TOPK_MAX];
+    struct hit *hits = l->hits + (int64_t)user * l->k, all[TOPK_MAX] = {{0, 0}};
     int have = l->n[user], a = 0, b = 0, out = 0;
 
     while (out < l->k && (a < have || b < n)) {
