@@ -18,8 +18,7 @@
       "passes over the train rows; 0 is what suits the model: mf 200, neumf 20")                   \
     X(S, int64_t, seed, 1, 0, 1e15, "N", "the same seed gives the same model, bit for bit")        \
     X(S, int, threads, 0, 0, 1024, "N",                                                            \
-      "threads; 0 is one for each processor, shared with the ranks on this host. The model "       \
-      "doesn't depend on it")                                                                      \
+      "threads; 0 is one for each processor. The model doesn't depend on it")                      \
     X(S, int, partitions, 0, 0, SCHEDULE_MAX, "P",                                                 \
       "blocks of users and of items that threads take turns with, at least one for each thread; "  \
       "another number gives another model; 0 is what fits the data")                               \
@@ -141,22 +140,15 @@ static bool open_part(struct input *in, const char *dir, unsigned parts, struct 
 {
     AUTO(dataset) whole = {0};
     struct schedule_part part;
-    int32_t ends[2];
-    int64_t n;
 
-    if (!dataset_cut(&whole, dir, 1, ends, &n, err))
+    if (!dataset_cut(&whole, dir, &plan->partitions, schedule_partitions, &in->user_begin, err))
         return false;
-    if (!plan->partitions)
-        plan->partitions = schedule_partitions(n, whole.n_users, whole.n_items);
     if (plan->partitions < comm_size())
         return err_set(err, ERR_USAGE,
                        "%d ranks, but --partitions is %d: each rank needs a block of users; "
                        "start fewer, or name more (another number gives another model)",
                        comm_size(), plan->partitions);
     in->n_users = whole.n_users;
-    in->user_begin = xcalloc((size_t)plan->partitions + 1, sizeof *in->user_begin);
-    if (!dataset_cut(&whole, dir, plan->partitions, in->user_begin, &n, err))
-        return false;
     part = schedule_part_of(comm_rank(), comm_size(), plan->partitions, whole.n_items);
     return dataset_open_users(&in->d, dir, parts, in->user_begin[part.first],
                               in->user_begin[part.first + part.n], err);

@@ -62,34 +62,43 @@ static MPI_Datatype long_type(int64_t size)
     return all;
 }
 
+/* A message of that length: a count of bytes, or one long element. */
+struct shape {
+    int count;
+    MPI_Datatype type;
+};
+
+static struct shape shape_of(int64_t size)
+{
+    if (size <= piece_max)
+        return (struct shape){(int)size, MPI_BYTE};
+    return (struct shape){1, long_type(size)};
+}
+
+/* The type goes once the message is through. */
+static void keep_shaped(struct shape *s, MPI_Request request, struct comm_request *out)
+{
+    if (s->type != MPI_BYTE)
+        MPI_Type_free(&s->type);
+    keep(request, out);
+}
+
 static void send(const void *data, int64_t size, int to, int tag, struct comm_request *out)
 {
+    struct shape s = shape_of(size);
     MPI_Request request;
 
-    if (size <= piece_max) {
-        MPI_Isend(data, (int)size, MPI_BYTE, to, tag, MPI_COMM_WORLD, &request);
-    } else {
-        MPI_Datatype type = long_type(size);
-
-        MPI_Isend(data, 1, type, to, tag, MPI_COMM_WORLD, &request);
-        MPI_Type_free(&type); /* once the message is through */
-    }
-    keep(request, out);
+    MPI_Isend(data, s.count, s.type, to, tag, MPI_COMM_WORLD, &request);
+    keep_shaped(&s, request, out);
 }
 
 static void receive(void *data, int64_t size, int from, int tag, struct comm_request *out)
 {
+    struct shape s = shape_of(size);
     MPI_Request request;
 
-    if (size <= piece_max) {
-        MPI_Irecv(data, (int)size, MPI_BYTE, from, tag, MPI_COMM_WORLD, &request);
-    } else {
-        MPI_Datatype type = long_type(size);
-
-        MPI_Irecv(data, 1, type, from, tag, MPI_COMM_WORLD, &request);
-        MPI_Type_free(&type);
-    }
-    keep(request, out);
+    MPI_Irecv(data, s.count, s.type, from, tag, MPI_COMM_WORLD, &request);
+    keep_shaped(&s, request, out);
 }
 
 static void wait(struct comm_request *out)

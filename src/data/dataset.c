@@ -47,22 +47,28 @@ static bool stats_count(const struct stats *s, const char *dir, const char *key,
     return true;
 }
 
-/* The file's path, after a look whether it's the one that stats.json speaks of; else NULL. */
-static char *checked_file(const struct stats *s, const char *dir, int file, struct err *err)
+static bool is_the_one(const struct stats *s, const char *path, int file, struct err *err)
 {
     const char *want = json_text(json_get(json_get(s->doc.root, "files"), dataset_files[file]));
-    char *path = path_join(dir, dataset_files[file]), got[DIGEST_HEX];
+    char got[DIGEST_HEX];
+
+    if (!digest_file(path, got, err))
+        return false;
+    return (want && !strcmp(want, got)) ||
+           err_set(err, ERR_DATA,
+                   "'%s' isn't the file that stats.json speaks of; run kindred preprocess", path);
+}
+
+/* The file's path, with `check` after a look whether it's the one that stats.json speaks of; else
+ * NULL. A folder is by others, who know no digests. */
+static char *find_file(const struct stats *s, const char *dir, int file, bool check,
+                       struct err *err)
+{
+    char *path = path_join(dir, dataset_files[file]);
 
     if (!file_exists(path))
         err_set(err, ERR_IO, "'%s' is missing; run kindred preprocess", path);
-    else if (parts_is_folder(path)) /* written by others, who know no digests */
-        return path;
-    else if (!digest_file(path, got, err))
-        ;
-    else if (!want || strcmp(want, got))
-        err_set(err, ERR_DATA,
-                "'%s' isn't the file that stats.json speaks of; run kindred preprocess", path);
-    else
+    else if (!check || parts_is_folder(path) || is_the_one(s, path, file, err))
         return path;
     free(path);
     return NULL;
@@ -239,21 +245,6 @@ static bool open_stats(struct dataset *d, const char *dir, struct stats *stats, 
     return true;
 }
 
-static char *part_file(const struct stats *stats, const char *dir, int part, bool check,
-                       struct err *err)
-{
-    char *path;
-
-    if (check)
-        return checked_file(stats, dir, part, err);
-    path = path_join(dir, dataset_files[part]);
-    if (file_exists(path))
-        return path;
-    err_set(err, ERR_IO, "'%s' is missing; run kindred preprocess", path);
-    free(path);
-    return NULL;
-}
-
 /* The parts of users first .. first + d->n_users - 1. whole: these are all, and the files are
  * checked. */
 static bool read_parts(struct dataset *d, const struct stats *stats, const char *dir,
@@ -268,7 +259,7 @@ static bool read_parts(struct dataset *d, const struct stats *stats, const char 
 
         if (!(parts & 1u << p))
             continue;
-        path = part_file(stats, dir, p, whole, err);
+        path = find_file(stats, dir, p, whole, err);
         if (!path ||
             !read_part(d, &d->part[p], &duck, path, first, whole, parts & DATASET_TIMES, err))
             return false;
@@ -320,27 +311,31 @@ static bool user_of_row(const struct parts *files, struct duck *duck, int64_t ro
     return true;
 }
 
-bool dataset_cut(struct dataset *whole, const char *dir, int n_blocks, int32_t *begin,
-                 int64_t *n_rows, struct err *err)
+bool dataset_cut(struct dataset *whole, const char *dir, int *n_blocks, dataset_blocks_fn *choose,
+                 int32_t **begin, struct err *err)
 {
     AUTO(stats) stats = {0};
     AUTO(duck) duck = {0};
     AUTO(parts) files = {0};
     AUTO_FREE char *path = NULL;
+    int64_t n_rows;
+    int32_t *at;
     bool timed;
 
     if (!open_stats(whole, dir, &stats, &timed, err) || !duck_open(&duck, NULL, err))
         return false;
-    path = part_file(&stats, dir, DATASET_TRAIN, false, err);
+    path = find_file(&stats, dir, DATASET_TRAIN, false, err);
     if (!path || !parts_open(&files, path, &duck, err))
         return false;
-    *n_rows = files.begin[files.n];
-    begin[0] = 0;
-    begin[n_blocks] = whole->n_users;
-    for (int b = 1; b < n_blocks && *n_rows; b++) {
-        if (!user_of_row(&files, &duck, *n_rows * b / n_blocks, &begin[b], err))
+    n_rows = files.begin[files.n];
+    if (!*n_blocks)
+        *n_blocks = choose(n_rows, whole->n_users, whole->n_items);
+    *begin = at = xcalloc((size_t)*n_blocks + 1, sizeof *at);
+    at[*n_blocks] = whole->n_users;
+    for (int b = 1; b < *n_blocks && n_rows; b++) {
+        if (!user_of_row(&files, &duck, n_rows * b / *n_blocks, &at[b], err))
             return false;
-        if (begin[b] < begin[b - 1] || begin[b] >= whole->n_users)
+        if (at[b] < at[b - 1] || at[b] >= whole->n_users)
             return err_set(err, ERR_DATA, "'%s': users aren't in order", path);
     }
     return true;
@@ -389,7 +384,7 @@ static bool open_texts(struct ids *ids, const char *dir, const char *what, const
     if (!stats_read(&stats, dir, err) ||
         !stats_count(&stats, dir, users ? "num_users" : "num_items", &n, err))
         return false;
-    path = checked_file(&stats, dir, users ? DATASET_USERS : DATASET_ITEMS, err);
+    path = find_file(&stats, dir, users ? DATASET_USERS : DATASET_ITEMS, true, err);
     if (!path || !duck_open(&d, NULL, err))
         return false;
     pattern = parts_pattern(path);

@@ -38,11 +38,15 @@ enum { DATASET_TIMES = 1 << 8 }; /* a bit for dataset_open */
 NODISCARD bool dataset_open(struct dataset *d, const char *dir, unsigned parts, struct err *err);
 void dataset_release(struct dataset *d);
 
-/* Where the users of train.parquet, in n_blocks blocks of neighbours with about the same number of
- * rows each, begin: begin (n_blocks + 1). *n_rows: of train. Reads single rows only. `whole` gets
- * sizes and digest, and no part. Errors as dataset_open. */
-NODISCARD bool dataset_cut(struct dataset *whole, const char *dir, int n_blocks, int32_t *begin,
-                           int64_t *n_rows, struct err *err);
+/* How many blocks of users suit data of that size. */
+typedef int dataset_blocks_fn(int64_t n_rows, int32_t n_users, int32_t n_items);
+
+/* Where the users of train.parquet, in *n_blocks blocks of neighbours with about the same number of
+ * rows each, begin: *begin (*n_blocks + 1), to be freed even on failure. 0 blocks become as many as
+ * `choose` says. Reads single rows only. `whole` gets sizes and digest, and no part. Errors as
+ * dataset_open. */
+NODISCARD bool dataset_cut(struct dataset *whole, const char *dir, int *n_blocks,
+                           dataset_blocks_fn *choose, int32_t **begin, struct err *err);
 
 /* As dataset_open, of the users first .. end - 1 alone: n_users and all user indices are those
  * within. Only the row groups that hold these users are read; hence it's not known whether the

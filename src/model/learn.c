@@ -11,20 +11,12 @@ double learn_rate(double lr, const char *schedule, double end, double progress)
     return lr;
 }
 
-/* Which user or item of the whole a row is of; -1: none. */
-static int64_t id_of(const struct model *m, const struct tensor *t, int64_t row)
-{
-    if (t->of == OF_USERS)
-        return m->first_user + row;
-    return t->of == OF_ITEMS && m->item_ids ? m->item_ids[row] : row;
-}
-
 void learn_fill(const struct model *m, const struct tensor *t, float a,
                 const struct interactions *train, uint64_t which)
 {
 #pragma omp parallel for
     for (int64_t r = 0; r < t->rows; r++) {
-        int64_t id = id_of(m, t, r);
+        int64_t id = model_row_id(m, t, r);
 
         if (id >= 0 && (!train || train->offsets[r + 1] > train->offsets[r]))
             rng_fill(t->data + r * t->cols, t->cols, a,

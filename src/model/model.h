@@ -96,6 +96,14 @@ struct model {
     const int32_t *item_ids; /* (n_items) -1: none; NULL: row i is item i */
 };
 
+/* Which user or item of the whole model a row of m's tensor is of; -1: of none. */
+static inline int64_t model_row_id(const struct model *m, const struct tensor *t, int64_t row)
+{
+    if (t->of == OF_USERS)
+        return m->first_user + row;
+    return t->of == OF_ITEMS && m->item_ids ? m->item_ids[row] : row;
+}
+
 struct model_ops {
     const char *name, *summary;
     const struct opt *options; /* of this model alone */

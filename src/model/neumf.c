@@ -303,16 +303,13 @@ static bool check_donor(const struct model *m, const struct model *from, const c
 /* Of the rows of a whole model's tensor those that are in this one. */
 static void copy_rows(const struct model *m, const struct tensor *from, const struct tensor *to)
 {
-    size_t size = (size_t)to->cols * sizeof *to->data;
+    for (int64_t r = 0; r < to->rows; r++) {
+        int64_t id = model_row_id(m, to, r);
 
-    if (to->of == OF_USERS)
-        memcpy(to->data, from->data + m->first_user * to->cols, (size_t)to->rows * size);
-    else if (to->of == OF_ALL || !m->item_ids)
-        memcpy(to->data, from->data, (size_t)to->rows * size);
-    else
-        for (int64_t r = 0; r < to->rows; r++)
-            if (m->item_ids[r] >= 0)
-                memcpy(to->data + r * to->cols, from->data + m->item_ids[r] * to->cols, size);
+        if (id >= 0)
+            memcpy(to->data + r * to->cols, from->data + id * from->cols,
+                   (size_t)to->cols * sizeof *to->data);
+    }
 }
 
 /* All of the other's tensors; its output weights, times `share`, at `at`. */

@@ -195,7 +195,6 @@ static void row_keep(struct row *r, int32_t i, int32_t width, int32_t *ids, floa
 
 static void multiply(const struct sparse *s, const float *user_weight, int32_t i, struct row *r)
 {
-    r->n = 0;
     for (int64_t k = s->by_item.begin[i]; k < s->by_item.begin[i + 1]; k++) {
         int32_t u = s->by_item.ids[k];
         float w = user_weight ? user_weight[u] : 1;
@@ -220,14 +219,17 @@ void neighbors_release(struct neighbors *n)
     *n = (struct neighbors){0};
 }
 
-bool sparse_neighbors(const struct sparse *s, const float *user_weight, int32_t width,
-                      weigh_fn *weigh, const void *of, struct neighbors *out, struct err *err)
+/* Fill r's ids and values with row i. Called from many threads at once. */
+typedef void fill_fn(const void *of, int32_t i, struct row *r);
+
+/* Allocate `out`, and keep the largest of each row. */
+static bool make_neighbors(const char *what, int32_t n_items, int32_t width, fill_fn *fill,
+                           const void *of, struct neighbors *out, struct err *err)
 {
-    int32_t n_items = s->by_item.n_rows;
     AUTO(progress) bar = {0};
 
     neighbors_init(out, n_items, width);
-    progress_init(&bar, "fit", "items", n_items);
+    progress_init(&bar, what, "items", n_items);
 #pragma omp parallel
     {
         struct row r;
@@ -237,9 +239,8 @@ bool sparse_neighbors(const struct sparse *s, const float *user_weight, int32_t 
         for (int32_t i = 0; i < n_items; i++) {
             if (interrupt_signal())
                 continue;
-            multiply(s, user_weight, i, &r);
-            row_take(&r);
-            weigh(of, i, r.ids, r.n, r.values);
+            r.n = 0;
+            fill(of, i, &r);
             row_keep(&r, i, width, out->ids + (int64_t)i * width,
                      out->weights + (int64_t)i * width);
             if (omp_get_thread_num() == 0)
@@ -248,6 +249,30 @@ bool sparse_neighbors(const struct sparse *s, const float *user_weight, int32_t 
         row_release(&r);
     }
     return interrupt_check(err);
+}
+
+struct product {
+    const struct sparse *s;
+    const float *user_weight;
+    weigh_fn *weigh;
+    const void *of;
+};
+
+static void fill_product(const void *of, int32_t i, struct row *r)
+{
+    const struct product *p = of;
+
+    multiply(p->s, p->user_weight, i, r);
+    row_take(r);
+    p->weigh(p->of, i, r->ids, r->n, r->values);
+}
+
+bool sparse_neighbors(const struct sparse *s, const float *user_weight, int32_t width,
+                      weigh_fn *weigh, const void *of, struct neighbors *out, struct err *err)
+{
+    struct product p = {s, user_weight, weigh, of};
+
+    return make_neighbors("fit", s->by_item.n_rows, width, fill_product, &p, out, err);
 }
 
 /* ---- sharpened ---- */
@@ -262,37 +287,28 @@ static void add_neighbors(struct row *r, const struct neighbors *n, int32_t i, f
         row_add(r, ids[k], weight * weights[k]);
 }
 
+struct sharpening {
+    const struct neighbors *a, *p;
+    float t;
+};
+
+static void fill_sharpened(const void *of, int32_t i, struct row *r)
+{
+    const struct sharpening *s = of;
+    int64_t first = (int64_t)i * s->p->width;
+
+    add_neighbors(r, s->a, i, 1);
+    for (int32_t k = 0; k < s->p->width && s->p->ids[first + k] >= 0; k++)
+        add_neighbors(r, s->a, s->p->ids[first + k], -s->t * s->p->weights[first + k]);
+    row_take(r);
+}
+
 bool neighbors_sharpen(const struct neighbors *a, const struct neighbors *p, float t,
                        struct neighbors *out, struct err *err)
 {
-    int32_t width = a->width;
-    AUTO(progress) bar = {0};
+    struct sharpening s = {a, p, t};
 
-    neighbors_init(out, a->n_items, width);
-    progress_init(&bar, "sharpen", "items", a->n_items);
-#pragma omp parallel
-    {
-        struct row r;
-
-        row_init(&r, a->n_items);
-#pragma omp for schedule(dynamic, 16)
-        for (int32_t i = 0; i < a->n_items; i++) {
-            int64_t first = (int64_t)i * width;
-
-            if (interrupt_signal())
-                continue;
-            r.n = 0;
-            add_neighbors(&r, a, i, 1);
-            for (int32_t k = 0; k < width && p->ids[first + k] >= 0; k++)
-                add_neighbors(&r, a, p->ids[first + k], -t * p->weights[first + k]);
-            row_take(&r);
-            row_keep(&r, i, width, out->ids + first, out->weights + first);
-            if (omp_get_thread_num() == 0)
-                progress_update(&bar, i, NULL);
-        }
-        row_release(&r);
-    }
-    return interrupt_check(err);
+    return make_neighbors("sharpen", a->n_items, a->width, fill_sharpened, &s, out, err);
 }
 
 /* ---- the other way round ---- */

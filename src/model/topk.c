@@ -7,19 +7,14 @@
 /* A block's items and scores stay in the second cache; limits are renewed after a piece of it. */
 enum { ITEMS_A_BLOCK = 512, ITEMS_A_PIECE = 32 };
 
-static bool worse(struct hit a, struct hit b)
-{
-    return a.score < b.score || (a.score == b.score && a.item > b.item);
-}
-
 static void sift_down(struct hit *heap, int n, int at)
 {
     struct hit moved = heap[at];
 
     for (int child; (child = 2 * at + 1) < n; at = child) {
-        if (child + 1 < n && worse(heap[child + 1], heap[child]))
+        if (child + 1 < n && hit_worse(heap[child + 1], heap[child]))
             child++;
-        if (!worse(heap[child], moved))
+        if (!hit_worse(heap[child], moved))
             break;
         heap[at] = heap[child];
     }
@@ -30,7 +25,7 @@ static void sift_up(struct hit *heap, int at)
 {
     struct hit moved = heap[at];
 
-    while (at && worse(moved, heap[(at - 1) / 2])) {
+    while (at && hit_worse(moved, heap[(at - 1) / 2])) {
         heap[at] = heap[(at - 1) / 2];
         at = (at - 1) / 2;
     }

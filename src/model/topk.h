@@ -11,6 +11,12 @@ struct hit {
     float score;
 };
 
+/* The order of all lists. */
+static inline bool hit_worse(struct hit a, struct hit b)
+{
+    return a.score < b.score || (a.score == b.score && a.item > b.item);
+}
+
 enum {
     TOPK_QUERIES = 64, /* at most, a call */
     TOPK_MAX = 1000,

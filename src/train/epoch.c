@@ -59,6 +59,15 @@ static void plan_stages(struct epoch *e)
             e->first_stage[s] + (slice ? (int)((largest[s] + slice - 1) / slice) : 1);
 }
 
+static int stratum_of(const struct epoch *e, int stage)
+{
+    int stratum = 0;
+
+    while (e->first_stage[stratum + 1] <= stage)
+        stratum++;
+    return stratum;
+}
+
 /* ---- the order ---- */
 
 static void give_way(int *tries)
@@ -109,8 +118,8 @@ static void await_visit(const struct epoch *e, int visit)
         share_waited(e->share, clock_seconds() - start);
 }
 
-/* Alone or not, stage 1 needs all of stage 0 where negatives are weighed: tables to draw from are
- * made by other blocks. */
+/* Stage 1 needs all of stage 0: where negatives are weighed, the tables to draw from of an item
+ * block are made by any user block of the rank. */
 static void await_turn_on_rank(struct epoch *e, int stage, int block)
 {
     const struct schedule_part *part = &e->s->part;
@@ -161,10 +170,8 @@ static void gather_joined(struct epoch *e)
 /* The stratum's last round: item blocks move on. */
 static void pass_blocks(struct epoch *e, int stage)
 {
-    int stratum = 0;
+    int stratum = stratum_of(e, stage);
 
-    while (e->first_stage[stratum + 1] <= stage)
-        stratum++;
     if (stage + 1 < e->first_stage[stratum + 1] || stratum + 1 == e->s->p)
         return;
     for (int tries = 0; !share_is_here(e->share, e->s->part.n + stratum);) {
@@ -204,14 +211,10 @@ static void end_job(struct epoch *e, int stage, int block)
 
 static void learn(struct epoch *e, int stage, int block)
 {
-    int stratum = 0, rounds, round;
-    struct cell c;
+    int stratum = stratum_of(e, stage), round = stage - e->first_stage[stratum];
+    int rounds = e->first_stage[stratum + 1] - e->first_stage[stratum];
+    struct cell c = schedule_cell(e->s, stratum, block);
 
-    while (e->first_stage[stratum + 1] <= stage)
-        stratum++;
-    rounds = e->first_stage[stratum + 1] - e->first_stage[stratum];
-    round = stage - e->first_stage[stratum];
-    c = schedule_cell(e->s, stratum, block);
     c.from = c.n * round / rounds;
     c.to = c.n * (round + 1) / rounds;
     c.worker = omp_get_thread_num();

@@ -191,23 +191,30 @@ static void move_on(struct share *sh, int epoch)
         moves_make(&moves, sh, sh->items[i].cols, sh->items[i].data, sh->items[i].data);
 }
 
-static int32_t n_rested(const struct share *sh)
+int64_t share_row_begin(const struct share *sh, enum tensor_of of, int rank)
 {
-    const struct schedule_part *part = &sh->s->part;
+    return of == OF_USERS ? sh->user_first[rank]
+                          : schedule_share(sh->s->n_items, rank, sh->s->part.size);
+}
 
-    return (int32_t)(schedule_share(sh->s->n_items, part->rank + 1, part->size) -
-                     schedule_share(sh->s->n_items, part->rank, part->size));
+/* How many items rest here, from `first` on. */
+static int32_t n_rested(const struct share *sh, int32_t *first)
+{
+    int rank = sh->s->part.rank;
+
+    *first = (int32_t)share_row_begin(sh, OF_ITEMS, rank);
+    return (int32_t)share_row_begin(sh, OF_ITEMS, rank + 1) - *first;
 }
 
 static void wake(struct share *sh, int epoch)
 {
-    int32_t n = n_rested(sh);
+    int32_t first, n = n_rested(sh, &first);
     AUTO_FREE int32_t *items = xmalloc((size_t)n + 1, sizeof *items);
     AUTO(moves) moves = {0};
     int next = 0;
 
     for (int32_t i = 0; i < n; i++)
-        items[i] = (int32_t)schedule_share(sh->s->n_items, sh->s->part.rank, sh->s->part.size) + i;
+        items[i] = first + i;
     schedule_deal(sh->s, epoch);
     moves_find(&moves, sh->s, items, n, schedule_start);
     for (int i = 0; i < sh->rest.n; i++)
@@ -293,8 +300,7 @@ void share_travel(struct share *sh, int done)
 {
     struct travel *t = &sh->travel;
     const struct schedule *s = sh->s;
-    int n_sent = MIN(done, s->p - 1), n_visits = s->p + s->part.n - 1;
-    int arrived = atomic_load(&t->arrived);
+    int n_sent = MIN(done, s->p - 1), n_visits = s->p + s->part.n - 1, arrived;
 
     if (atomic_flag_test_and_set_explicit(&t->busy, memory_order_acquire))
         return;
@@ -348,6 +354,8 @@ static size_t bytes_of(const struct tensor *t)
 /* Tensors as the share has them; those of items, and with `keep` all, with room of their own. */
 static void make_rested(struct share *sh, bool keep, struct rested *out)
 {
+    int32_t first, n_items = n_rested(sh, &first);
+
     *out = (struct rested){.owns_all = keep};
     out->n = list_all(sh->m, out->t, &out->n_model);
     if (keep) /* a model to be saved, that learns no more */
@@ -356,7 +364,7 @@ static void make_rested(struct share *sh, bool keep, struct rested *out)
         struct tensor *t = &out->t[i];
 
         if (t->of == OF_ITEMS)
-            t->rows = n_rested(sh);
+            t->rows = n_items;
         if (t->of == OF_ITEMS || keep)
             t->data = xaligned((size_t)MAX(t->rows * t->cols, 1), sizeof *t->data);
     }
@@ -382,12 +390,6 @@ void share_all_rest(struct share *sh, bool keep, struct rested *out)
             memcpy(out->t[i].data, all[i].data, bytes_of(&all[i]));
 }
 
-/* Where rank r's rows of a whole tensor begin. */
-static int64_t row_begin(const struct share *sh, enum tensor_of of, int r)
-{
-    return of == OF_USERS ? sh->user_first[r] : schedule_share(sh->s->n_items, r, sh->s->part.size);
-}
-
 static void take_tensor(struct share *sh, const struct tensor *from, struct tensor *to)
 {
     int size = sh->s->part.size, rank = sh->s->part.rank;
@@ -406,7 +408,8 @@ static void take_tensor(struct share *sh, const struct tensor *from, struct tens
     }
     memcpy(to->data, from->data, bytes_of(to));
     for (int other = 1; other < size; other++) {
-        int64_t first = row_begin(sh, to->of, other), end = row_begin(sh, to->of, other + 1);
+        int64_t first = share_row_begin(sh, to->of, other),
+                end = share_row_begin(sh, to->of, other + 1);
 
         comm_send(from->data + first * from->cols,
                   (end - first) * from->cols * (int64_t)sizeof *from->data, other, TAG_REST, &r);

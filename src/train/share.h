@@ -85,6 +85,9 @@ void share_all_gather(const struct schedule_part *part, int p, void *rows, size_
 
 /* ---- at rest: between epochs ---- */
 
+/* Where the rank's rows of a whole tensor begin; those of the next one end them. */
+int64_t share_row_begin(const struct share *sh, enum tensor_of of, int rank);
+
 /* The state at rest. keep: a copy of all of it, that lives on. */
 void share_all_rest(struct share *sh, bool keep, struct rested *out);
 

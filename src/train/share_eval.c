@@ -38,11 +38,9 @@ static void shard_release(struct shard *s)
 
 static void shard_is(const struct share *sh, struct shard *of, int owner)
 {
-    int size = sh->s->part.size;
-
     of->owner = owner;
-    of->first = (int32_t)schedule_share(sh->s->n_items, owner, size);
-    of->n = (int32_t)(schedule_share(sh->s->n_items, owner + 1, size) - of->first);
+    of->first = (int32_t)share_row_begin(sh, OF_ITEMS, owner);
+    of->n = (int32_t)share_row_begin(sh, OF_ITEMS, owner + 1) - of->first;
 }
 
 /* ---- lists ---- */
@@ -64,12 +62,6 @@ static struct model *model_of(struct share *sh, const struct rested *r, const st
     return m;
 }
 
-/* The better first: what topk orders by. */
-static bool is_better(struct hit a, struct hit b)
-{
-    return a.score > b.score || (a.score == b.score && a.item < b.item);
-}
-
 static void merge(struct lists *l, int32_t user, const struct hit *more, int n, int32_t first)
 {
     struct hit *hits = l->hits + (int64_t)user * l->k, all[TOPK_MAX] = {{0, 0}};
@@ -79,7 +71,7 @@ static void merge(struct lists *l, int32_t user, const struct hit *more, int n, 
         struct hit next =
             b < n ? (struct hit){more[b].item + first, more[b].score} : (struct hit){0};
 
-        if (b == n || (a < have && is_better(hits[a], next)))
+        if (b == n || (a < have && hit_worse(next, hits[a])))
             all[out++] = hits[a++];
         else
             all[out++] = next, b++;
@@ -233,12 +225,10 @@ bool share_all_evaluate(struct share *sh, const struct dataset *d, const struct 
     AUTO(rested) r = {0};
     AUTO(heldout) h = {0};
     AUTO(ranking) ranking = {0};
-    struct lists l = {.h = &h};
+    struct lists l = {.h = &h, .k = rank_k_shown(plan)};
     AUTO_FREE double *rows = NULL;
     bool any = d->part[DATASET_VAL].n > 0;
 
-    for (int j = 0; j < plan->n_k; j++)
-        l.k = MAX(l.k, plan->k[j]);
     share_all_rest(sh, false, &r);
     if (any && !heldout_make(&h, d, DATASET_VAL, plan->threads, err))
         return false; /* it has a user */

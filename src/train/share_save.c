@@ -13,17 +13,14 @@ struct writer {
     int n, next; /* tensors, and that which comes next */
 };
 
+/* Bytes; what is of all is rank 0's. */
 static int64_t size_of_part(const struct share *sh, const struct tensor *t, int rank)
 {
-    int64_t first, end;
-    int size = sh->s->part.size;
+    int64_t rows = rank == 0 ? t->rows : 0;
 
-    if (t->of == OF_ALL)
-        return rank == 0 ? t->rows * t->cols * (int64_t)sizeof *t->data : 0;
-    first = t->of == OF_USERS ? sh->user_first[rank] : schedule_share(sh->s->n_items, rank, size);
-    end = t->of == OF_USERS ? sh->user_first[rank + 1]
-                            : schedule_share(sh->s->n_items, rank + 1, size);
-    return (end - first) * t->cols * (int64_t)sizeof *t->data;
+    if (t->of != OF_ALL)
+        rows = share_row_begin(sh, t->of, rank + 1) - share_row_begin(sh, t->of, rank);
+    return rows * t->cols * (int64_t)sizeof *t->data;
 }
 
 /* out: NULL takes what comes and forgets it. */
