@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,52 @@ class Launcher:
                               env=environment() | SURROUNDINGS | variables)
         assert "timeout: sending signal" not in done.stderr, f"{args}: did not end\n{done.stdout}{done.stderr}"
         return done
+
+    def ok(self, impl, n, *args):
+        """What a job that succeeds prints."""
+        done = self(impl, n, *args)
+        assert done.returncode == 0, f"{args}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def popen(self, impl, n, *args):
+        """The running job; it ends within TIMEOUT_S whatever happens."""
+        return subprocess.Popen(self.command(impl, n, *args), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True, env=environment() | SURROUNDINGS)
+
+    def pids(self, job, n, seconds=20):
+        """Those of the job's n ranks, once all are there."""
+        end = time.monotonic() + seconds
+        while len(found := descendants(job.pid, self.folder / "kindred")) < n:
+            if time.monotonic() > end:
+                job.kill()
+                raise AssertionError(f"{len(found)} ranks run, not {n}")
+            time.sleep(0.01)
+        return found
+
+
+def is_program(pid, program):
+    try:
+        return os.path.samefile(f"/proc/{pid}/exe", program)
+    except OSError:
+        return False
+
+
+def parent_of(pid):
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return int(stat.rsplit(")", 1)[1].split()[1])
+
+
+def descendants(pid, program):
+    """Of those that run the program."""
+    children = {}
+    for other in filter(str.isdigit, os.listdir("/proc")):
+        children.setdefault(parent_of(other), []).append(int(other))
+    found, left = [], [pid]
+    while left:
+        below = children.get(left.pop(), [])
+        left += below
+        found += [other for other in below if is_program(other, program)]
+    return sorted(found)
