@@ -160,7 +160,9 @@ static bool set_limits(struct duck *d, const struct duck_options *o, struct err 
     buf_clear(&sql);
     buf_puts(&sql, "SET memory_limit = ");
     duck_put_quoted(&sql, o->memory_limit);
-    return duck_exec(d, buf_str(&sql), err) ||
+    if (duck_exec(d, buf_str(&sql), err))
+        return true;
+    return err->kind != ERR_INTERRUPTED &&
            err_set(err, ERR_USAGE, "memory limit '%s' is no size such as 4GB", o->memory_limit);
 }
 
