@@ -1,6 +1,7 @@
 #include "cmd/cmd.h"
 
 #include "cmd/report.h"
+#include "comm/comm.h"
 #include "eval/compare.h"
 #include "eval/eval_page.h"
 #include "model/store.h"
@@ -51,6 +52,7 @@ static void job_release(struct job *j)
 
 /* ---- one model after the other ---- */
 
+/* Rank 0 writes, here and below: all ranks have the same. */
 static bool write_beside(const struct job *j, const struct measured *m, struct err *err)
 {
     AUTO_FREE char *dir = path_dir(m->path), *path = path_join(dir, "eval_results.json");
@@ -68,7 +70,7 @@ static bool measure(struct job *j, struct measured *out, struct err *err)
         return false;
     compare_to(&j->models[0].ranking, &out->ranking, &j->models[0].outcome.result.known,
                &out->outcome.result.known, &out->difference);
-    return write_beside(j, out, err);
+    return comm_all_agree(comm_rank() > 0 || write_beside(j, out, err), err);
 }
 
 /* ---- several beside each other ---- */
@@ -254,21 +256,30 @@ static bool open_models(struct job *j, struct err *err)
     return true;
 }
 
+static bool open_all(struct job *j, struct err *err)
+{
+    const struct report *report = j->report;
+    const char *dir = j->o->data_dir;
+
+    if (!open_models(j, err) || !dataset_open(&j->d, dir, report_parts(report->held_out), err) ||
+        !heldout_make(&j->h, &j->d, report->held_out, report->o.threads, err))
+        return false;
+    for (int i = 0; i < j->n; i++)
+        if (!store_check(j->models[i].model, j->models[i].path, &j->d, dir, err))
+            return false;
+    return true;
+}
+
 static bool evaluate(const struct evaluate_opts *o, const struct report *report, struct err *err)
 {
     AUTO(job) j = {.o = o, .report = report};
 
-    if (!cmd_check_alone(err) || !open_models(&j, err) ||
-        !dataset_open(&j.d, o->data_dir, report_parts(report->held_out), err) ||
-        !heldout_make(&j.h, &j.d, report->held_out, report->o.threads, err))
+    if (!comm_all_agree(open_all(&j, err), err))
         return false;
-    for (int i = 0; i < j.n; i++)
-        if (!store_check(j.models[i].model, j.models[i].path, &j.d, o->data_dir, err))
-            return false;
     for (int i = 0; i < j.n; i++)
         if (!measure(&j, &j.models[i], err))
             return false;
-    return tell(&j, err);
+    return comm_all_agree(comm_rank() > 0 || tell(&j, err), err);
 }
 
 static bool run(const char *const *argv, struct err *err)
@@ -296,7 +307,8 @@ const struct cmd cmd_evaluate = {
         "counts as 0. Means stand with half of their 95 % interval, 1.96 s / sqrt(users), s the\n"
         "sample deviation. Of several models, the differences to the first are told with\n"
         "intervals of their own, over the same users. What is known of a model is also written\n"
-        "to eval_results.json beside it.",
+        "to eval_results.json beside it. Under mpirun the ranks share the users; what is told is\n"
+        "the same to the last digit.",
     .run = run,
     .ranks = true,
 };

@@ -3,6 +3,7 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "comm/comm.h"
 #include "data/recommendations.h"
 #include "model/store.h"
 #include "model/topk.h"
@@ -27,7 +28,7 @@ enum { USERS_A_BLOCK = 1024, USERS_FILE_MAX = 1 << 30 };
 struct job {
     const struct model *m;
     const struct interactions *history; /* train and val */
-    int32_t *users;                     /* (n_users) whom the model serves, ascending */
+    int32_t *users;                     /* (n_users) whom this rank serves, ascending */
     int32_t n_users;
     int k, threads;
     struct topk *topk; /* (threads) */
@@ -162,10 +163,60 @@ static void choose_users(struct job *j, const bool *wanted)
         else
             left_out++;
     }
-    if (left_out)
+    if (left_out && comm_rank() == 0)
         log_warn("recommend.users",
                  "left_out=%d; %s has learned nothing of users without train rows", left_out,
                  j->m->ops->name);
+}
+
+/* Of all users that are served, in their order, each rank has its part of N. */
+static void keep_share(struct job *j)
+{
+    int64_t n = j->n_users;
+    int32_t first = (int32_t)(n * comm_rank() / comm_size());
+    int32_t end = (int32_t)(n * (comm_rank() + 1) / comm_size());
+
+    j->n_users = end - first;
+    memmove(j->users, j->users + first, (size_t)j->n_users * sizeof *j->users);
+}
+
+static void make_room(struct job *j)
+{
+    j->hits = xcalloc((size_t)USERS_A_BLOCK * (size_t)j->k, sizeof *j->hits);
+    j->topk = xcalloc((size_t)j->threads, sizeof *j->topk);
+    for (int i = 0; i < j->threads; i++)
+        topk_init(&j->topk[i], j->m, TOPK_QUERIES);
+    j->n_hits = xcalloc(USERS_A_BLOCK, sizeof *j->n_hits);
+}
+
+static bool write_lists(struct job *j, const char *data_dir, const char *path, struct err *err)
+{
+    struct duck_source source = {RECOMMENDATIONS_SOURCE, RECOMMENDATIONS_COLUMNS, 0, next_rows, j};
+    AUTO_FREE char *part = recommendations_part(path, comm_rank(), comm_size());
+
+    make_room(j);
+    source.n_rows = (int64_t)j->n_users * j->k;
+    progress_init(&j->progress, "recommend", "users", j->n_users);
+    return recommendations_write(&source, data_dir, part, err);
+}
+
+/* Users to recommend for: of the dataset all, or those of a file. */
+static bool open_users(struct job *j, const struct recommend_opts *o, struct dataset *d,
+                       struct interactions *history, struct err *err)
+{
+    AUTO_FREE bool *wanted = NULL;
+
+    if (!dataset_open(d, o->data_dir, 1u << DATASET_TRAIN | 1u << DATASET_VAL, err) ||
+        !store_check(j->m, o->model_path, d, o->data_dir, err))
+        return false;
+    interactions_join(history, &d->part[DATASET_TRAIN], &d->part[DATASET_VAL], d->n_users);
+    if (o->users) {
+        wanted = xcalloc((size_t)d->n_users, sizeof *wanted);
+        if (!read_users(o->users, o->data_dir, wanted, err))
+            return false;
+    }
+    choose_users(j, wanted);
+    return true;
 }
 
 static bool recommend(const struct recommend_opts *o, const struct model *m, struct err *err)
@@ -176,30 +227,18 @@ static bool recommend(const struct recommend_opts *o, const struct model *m, str
     j = {.m = m,
          .history = &history,
          .k = o->top_k,
-         .threads = o->threads ? o->threads : omp_get_num_procs()};
-    AUTO_FREE bool *wanted = NULL;
-    struct duck_source source = {RECOMMENDATIONS_SOURCE, RECOMMENDATIONS_COLUMNS, 0, next_rows, &j};
+         .threads = o->threads ? o->threads : omp_get_max_threads()};
+    int32_t n_users;
 
-    if (!dataset_open(&d, o->data_dir, 1u << DATASET_TRAIN | 1u << DATASET_VAL, err) ||
-        !store_check(m, o->model_path, &d, o->data_dir, err))
+    if (!comm_all_agree(open_users(&j, o, &d, &history, err), err))
         return false;
-    interactions_join(&history, &d.part[DATASET_TRAIN], &d.part[DATASET_VAL], d.n_users);
-    if (o->users) {
-        wanted = xcalloc((size_t)d.n_users, sizeof *wanted);
-        if (!read_users(o->users, o->data_dir, wanted, err))
-            return false;
-    }
-    choose_users(&j, wanted);
-    j.hits = xcalloc((size_t)USERS_A_BLOCK * (size_t)j.k, sizeof *j.hits);
-    j.topk = xcalloc((size_t)j.threads, sizeof *j.topk);
-    for (int i = 0; i < j.threads; i++)
-        topk_init(&j.topk[i], m, TOPK_QUERIES);
-    j.n_hits = xcalloc(USERS_A_BLOCK, sizeof *j.n_hits);
-    source.n_rows = (int64_t)j.n_users * j.k;
-    progress_init(&j.progress, "recommend", "users", j.n_users);
-    if (!recommendations_write(&source, o->data_dir, o->output, err))
+    n_users = j.n_users;
+    keep_share(&j);
+    if (!comm_all_agree(write_lists(&j, o->data_dir, o->output, err), err) ||
+        !comm_all_agree(recommendations_tidy(o->output, comm_size(), err), err))
         return false;
-    log_info("recommend.done", "output=%s users=%d top_k=%d", o->output, j.n_users, j.k);
+    if (comm_rank() == 0)
+        log_info("recommend.done", "output=%s users=%d top_k=%d", o->output, n_users, j.k);
     return true;
 }
 
@@ -215,10 +254,10 @@ static bool run(const char *const *argv, struct err *err)
     next = cmd_parse(&cmd_recommend, &opts, argv, 0, err);
     if (next != CMD_GO)
         return next == CMD_DONE;
-    if (!cmd_check_alone(err) || !recommendations_check(o.output, err))
+    if (!recommendations_check(o.output, err))
         return false;
     m = store_load(o.model_path, err);
-    ok = m && recommend(&o, m, err);
+    ok = comm_all_agree(m != NULL, err) && recommend(&o, m, err);
     model_free(m);
     return ok;
 }
@@ -229,7 +268,12 @@ const struct cmd cmd_recommend = {
     .about =
         "For each user all items are ranked, without those that the user had in train and val.\n"
         "The file gets user_id, item_id, rank (from 1) and score; users in the dataset's order.\n"
-        "Users of whom the model has learned nothing are left out, and counted in a warning.",
+        "Users of whom the model has learned nothing are left out, and counted in a warning.\n"
+        "Under mpirun each of N ranks writes the lists of its share of the users: list.csv "
+        "becomes\n"
+        "list-00000-of-0000N.csv and so on, each whole, which joined in order are what one "
+        "process\n"
+        "writes.",
     .run = run,
     .ranks = true,
 };

@@ -3,6 +3,10 @@
 #include "base/file.h"
 #include "data/dataset.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <unistd.h>
+
 static const struct form {
     const char *ending, *options;
 } forms[] = {
@@ -56,4 +60,47 @@ bool recommendations_write(const struct duck_source *source, const char *dir, co
     if (!duck_exec(&d, buf_str(&copy), err))
         return err->kind == ERR_INTERRUPTED ? false : err_wrap(err, "cannot write '%s'", path);
     return outfile_commit(&out, err);
+}
+
+/* ---- in parts ---- */
+
+char *recommendations_part(const char *path, int r, int n)
+{
+    int stem = (int)(strlen(path) - strlen(form_of(path)->ending));
+
+    if (n == 1)
+        return xstrdup(path);
+    return xasprintf("%.*s-%05d-of-%05d%s", stem, path, r, n, path + stem);
+}
+
+/* Of how many parts `name` is one, by its name; 0: it's none. stem: of the list's file. */
+static int parts_of(const char *name, const char *stem, const char *ending)
+{
+    size_t n = strlen(stem);
+    int part, of, end = 0;
+
+    if (strncmp(name, stem, n) || sscanf(name + n, "-%5d-of-%5d%n", &part, &of, &end) != 2)
+        return 0;
+    return end == 15 && !strcmp(name + n + end, ending) ? of : 0;
+}
+
+bool recommendations_tidy(const char *path, int n, struct err *err)
+{
+    const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
+    const char *ending = form_of(path)->ending;
+    AUTO_FREE char *dir = path_dir(path), *stem = xstrndup(file, strlen(file) - strlen(ending));
+    DIR *d = n > 1 ? opendir(dir) : NULL;
+    struct dirent *e;
+    bool ok = true;
+
+    while (ok && d && (e = readdir(d))) {
+        int of = parts_of(e->d_name, stem, ending);
+        AUTO_FREE char *old = path_join(dir, e->d_name);
+
+        if (of && of != n)
+            ok = unlink(old) == 0 || errno == ENOENT || err_errno(err, "remove", old);
+    }
+    if (d)
+        closedir(d);
+    return ok;
 }

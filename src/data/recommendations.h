@@ -22,4 +22,11 @@ NODISCARD bool recommendations_check(const char *path, struct err *err);
 NODISCARD bool recommendations_write(const struct duck_source *source, const char *dir,
                                      const char *path, struct err *err);
 
+/* Where part r of n is written: "list.csv" alone, "list-00000-of-00003.csv" of several. To be
+ * freed. */
+char *recommendations_part(const char *path, int r, int n);
+
+/* Remove the parts that an earlier run in another number of parts left there. n 1: none are. */
+NODISCARD bool recommendations_tidy(const char *path, int n, struct err *err);
+
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/interrupt.h"
+#include "comm/comm.h"
 
 #include <math.h>
 #include <omp.h>
@@ -194,11 +195,20 @@ static void rank_block(const struct work *w, struct scratch *s, int32_t first, i
     }
 }
 
+/* Of n users, rank r's first. Its last is before the next rank's: whole blocks. */
+static int32_t first_of_rank(int32_t n, int r)
+{
+    int64_t blocks = (n + TOPK_QUERIES - 1) / TOPK_QUERIES;
+
+    return (int32_t)MIN(n, blocks * r / comm_size() * TOPK_QUERIES);
+}
+
 static void rank_all(const struct work *w)
 {
     const struct rank_plan *plan = w->r->plan;
     int threads = plan->threads ? plan->threads : omp_get_max_threads();
-    int32_t n = w->r->h->n_users;
+    int32_t begin = first_of_rank(w->r->h->n_users, comm_rank());
+    int32_t end = first_of_rank(w->r->h->n_users, comm_rank() + 1);
 
 #pragma omp parallel num_threads(threads)
     {
@@ -209,11 +219,52 @@ static void rank_all(const struct work *w)
 
         topk_init(&s.topk, w->m, TOPK_QUERIES);
 #pragma omp for schedule(dynamic, 1)
-        for (int32_t first = 0; first < n; first += TOPK_QUERIES)
+        for (int32_t first = begin; first < end; first += TOPK_QUERIES)
             if (!interrupt_signal())
-                rank_block(w, &s, first, MIN(first + TOPK_QUERIES, n));
+                rank_block(w, &s, first, MIN(first + TOPK_QUERIES, end));
         scratch_release(&s);
     }
+}
+
+/* What ranks found of their users, to all. User i has entries at[i] .. at[i + 1] - 1 of `size`
+ * bytes; at NULL: entry i. */
+static void gather_users(void *data, int64_t size, int32_t n_users, const int64_t *at)
+{
+    AUTO_FREE int64_t *begin = xcalloc((size_t)comm_size() + 1, sizeof *begin);
+
+    for (int r = 0; r <= comm_size(); r++) {
+        int32_t first = first_of_rank(n_users, r);
+
+        begin[r] = size * (at ? at[first] : first);
+    }
+    comm_all_gather(data, begin);
+}
+
+static void add_listed(int32_t *listed, int64_t n)
+{
+    AUTO_FREE int64_t *sums = xcalloc((size_t)n + 1, sizeof *sums);
+
+    for (int64_t i = 0; i < n; i++)
+        sums[i] = listed[i];
+    comm_all_fold(sums, n, COMM_SUM);
+    for (int64_t i = 0; i < n; i++)
+        listed[i] = (int32_t)sums[i];
+}
+
+/* Afterwards all ranks have what one process finds, bit for bit. */
+static void gather(const struct work *w)
+{
+    struct ranking *r = w->r;
+    int32_t n = r->h->n_users;
+
+    if (comm_size() == 1)
+        return;
+    gather_users(r->hits, sizeof *r->hits, n, r->offsets);
+    gather_users(r->n_hits, sizeof *r->n_hits, n, NULL);
+    gather_users(r->item_means, w->n_item_metrics * r->plan->n_k * (int64_t)sizeof *r->item_means,
+                 n, NULL);
+    if (r->listed)
+        add_listed(r->listed, 2 * (int64_t)r->plan->n_k * r->h->d->n_items);
 }
 
 static double *make_item_values(const struct rank_plan *plan, const struct heldout *h)
@@ -255,8 +306,11 @@ bool ranking_make(struct ranking *r, const struct model *m, const struct heldout
     *r = (struct ranking){.h = h, .plan = plan};
     make_room(r, &w);
     rank_all(&w);
+    if (!comm_all_agree(interrupt_check(err), err))
+        return false;
+    gather(&w);
     r->seconds = clock_seconds() - start;
-    return interrupt_check(err);
+    return true;
 }
 
 void ranking_release(struct ranking *r)

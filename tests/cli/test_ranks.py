@@ -18,7 +18,7 @@ import pytest
 
 from program import environment
 
-UNSHARED = {"train": ("--model", "ials"), "evaluate": (), "recommend": ("--output", "list.csv")}
+UNSHARED = {"train": ("--model", "ials")}
 ALONE = ("generate", "preprocess", "baselines", "serve")
 
 
