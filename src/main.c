@@ -7,6 +7,7 @@
 #include "comm/comm.h"
 #include "comm/launcher.h"
 
+#include <omp.h>
 #include <unistd.h>
 
 const struct cmd *const commands[] = {
@@ -87,11 +88,17 @@ static int failed_to_begin(const struct cmd *c, const struct launcher *l, const 
     return exit_code(err);
 }
 
-/* Rank 0 tells for all. */
+/* Rank 0 tells for all. Threads, unless asked for, are as many as the host's ranks leave room for.
+ */
 static bool be_a_rank(struct err *err)
 {
+    int processors;
+
     if (comm_size() == 1)
         return true;
+    processors = comm_all_processors();
+    if (!getenv("OMP_NUM_THREADS"))
+        omp_set_num_threads(processors);
     log_set_rank(comm_rank());
     if (comm_rank() == 0)
         return true;

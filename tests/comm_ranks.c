@@ -303,6 +303,12 @@ static int loaded(const char *)
     return 0;
 }
 
+static int processors(const char *)
+{
+    printf("%d\n", comm_all_processors());
+    return 0;
+}
+
 /* ---- ends ---- */
 
 /* At work, for longer than any test waits. */
@@ -377,7 +383,7 @@ static const struct {
     int (*run)(const char *arg); /* returns the exit code */
 } table[] = {
     {"calls", calls},   {"bulk", bulk},       {"speak", speak}, {"loaded", loaded},
-    {"failed", failed}, {"pending", pending}, {"lose", lose},
+    {"failed", failed}, {"pending", pending}, {"lose", lose},   {"processors", processors},
 };
 
 int main(int argc, char **argv)

@@ -1,9 +1,12 @@
 #include "cmd/cmd.h"
 
 #include "cmd/report.h"
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "model/store.h"
 
+#include <math.h>
 #include <omp.h>
 
 #define BASELINES_OPTIONS(X, S)                                                                    \
@@ -25,6 +28,7 @@ struct table {
     const struct heldout *heldout;
     struct outcome *outcomes; /* (n) */
     int n;
+    bool counts_memory; /* the system lets us begin anew for each model */
 };
 
 static int choose(const char *text, const struct model_ops *out[CHOSEN_MAX], struct err *err)
@@ -70,7 +74,8 @@ static unsigned times_for(const struct model_ops *const *chosen, int n)
     return 0;
 }
 
-static bool add_row(struct table *t, const struct model *m, struct err *err)
+/* made_s: how long making took; NAN: it was made before. */
+static bool add_row(struct table *t, const struct model *m, double made_s, struct err *err)
 {
     const struct report *report = t->report;
     struct outcome *o = &t->outcomes[t->n];
@@ -78,6 +83,9 @@ static bool add_row(struct table *t, const struct model *m, struct err *err)
 
     if (!report_measure(report, m, t->heldout, &r, o, err))
         return false;
+    o->made = !isnan(made_s);
+    o->fit_s = made_s;
+    o->peak_bytes = t->counts_memory ? memory_peak() : 0;
     t->n++;
     if (report->out)
         report_print_row(report, o, 0, false, true);
@@ -98,9 +106,12 @@ static bool add_fitted(struct table *t, const struct model_ops *ops, struct err 
 {
     struct model *m = model_new(ops, t->d->n_users, t->d->n_items, t->d->digest, ops->defaults,
                                 (uint64_t)t->o->seed);
-    bool ok =
-        ops->fit(m, &t->d->part[DATASET_TRAIN], err) ? add_row(t, m, err) : pass_over(t, ops, err);
+    double start = clock_seconds();
+    bool ok;
 
+    t->counts_memory = memory_reset_peak();
+    ok = ops->fit(m, &t->d->part[DATASET_TRAIN], err) ? add_row(t, m, clock_seconds() - start, err)
+                                                      : pass_over(t, ops, err);
     model_free(m);
     return ok;
 }
@@ -123,7 +134,8 @@ static bool add_all(struct table *t, const struct model_ops *const *chosen, int 
     for (int i = 0; i < n; i++)
         if (!add_fitted(t, chosen[i], err))
             return false;
-    return !trained || add_row(t, trained, err);
+    t->counts_memory = memory_reset_peak();
+    return !trained || add_row(t, trained, (double)NAN, err);
 }
 
 /* Known users' further values, then all users' if there are others; groups last. */
@@ -146,6 +158,14 @@ static void print_rest(const struct table *t)
     }
 }
 
+static void write_cost(const struct outcome *o, struct json_out *json)
+{
+    if (o->made)
+        json_put_real(json, "fit_seconds", o->fit_s);
+    if (o->peak_bytes)
+        json_put_int(json, "peak_bytes", o->peak_bytes);
+}
+
 static bool write_results(const struct table *t, struct err *err)
 {
     AUTO(json_out) json = {.pretty = true};
@@ -157,6 +177,7 @@ static bool write_results(const struct table *t, struct err *err)
     for (int i = 0; i < t->n; i++) {
         json_open(&json, NULL, '{');
         report_write_json(t->report, &t->outcomes[i], &json);
+        write_cost(&t->outcomes[i], &json);
         json_close(&json, '}');
     }
     json_close(&json, ']');
@@ -221,7 +242,8 @@ const struct cmd cmd_baselines = {
     .summary = "what models without training reach, in one table",
     .about =
         "Makes each of the models from the train rows, ranks as evaluate does, and prints the\n"
-        "means over users known from train. A trained model that doesn't clearly beat them\n"
-        "isn't worth its training.",
+        "means over users known from train, the seconds that making and ranking took, and the\n"
+        "most memory that the program held meanwhile. A trained model that doesn't clearly beat\n"
+        "them isn't worth its training.",
     .run = run,
 };

@@ -189,30 +189,52 @@ void report_print(const struct report *r, const struct outcome *o)
     report_print_groups(r, o);
 }
 
-void report_print_columns(const struct report *r, int first, bool seconds)
+/* ---- a row a model ---- */
+
+enum { MODEL_WIDTH = 11, VALUE_WIDTH = 15, SECONDS_WIDTH = 7, MEGABYTES_WIDTH = 8 };
+
+void report_print_columns(const struct report *r, int first, bool cost)
 {
-    fprintf(r->out, "%-*s", NAME_WIDTH, "model");
+    fprintf(r->out, "%-*s", MODEL_WIDTH, "model");
     for (int s = first; s < MIN(first + REPORT_VALUES_A_LINE, report_n_shown(r)); s++) {
         char name[RANK_NUMBER];
 
         report_shown(r, s, name);
-        fprintf(r->out, " %*s", CELL_WIDTH, name);
+        fprintf(r->out, " %*s", VALUE_WIDTH, name);
     }
-    fprintf(r->out, seconds ? " %7s\n" : "\n", "seconds");
+    if (cost)
+        fprintf(r->out, " %*s %*s %*s", SECONDS_WIDTH, "fit s", SECONDS_WIDTH, "rank s",
+                MEGABYTES_WIDTH, "peak MB");
+    fprintf(r->out, "\n");
+}
+
+static void print_cost(const struct report *r, const struct outcome *o)
+{
+    if (o->made)
+        fprintf(r->out, " %*.2f", SECONDS_WIDTH, o->fit_s);
+    else
+        fprintf(r->out, " %*s", SECONDS_WIDTH, "-");
+    fprintf(r->out, " %*.2f", SECONDS_WIDTH, o->result.seconds);
+    if (o->peak_bytes)
+        fprintf(r->out, " %*.0f", MEGABYTES_WIDTH, 1e-6 * (double)o->peak_bytes);
+    else
+        fprintf(r->out, " %*s", MEGABYTES_WIDTH, "-");
 }
 
 void report_print_row(const struct report *r, const struct outcome *o, int first, bool all,
-                      bool seconds)
+                      bool cost)
 {
     const struct rank_means *means = all ? &o->result.all : &o->result.known;
 
-    fprintf(r->out, "%-*s", NAME_WIDTH, o->model);
+    fprintf(r->out, "%-*s", MODEL_WIDTH, o->model);
     for (int s = first; s < MIN(first + REPORT_VALUES_A_LINE, report_n_shown(r)); s++) {
         char name[RANK_NUMBER];
         int v = report_shown(r, s, name);
 
-        report_print_cell(r, means->value[v], means->half[v], CELL_WIDTH + 1);
+        report_print_cell(r, means->value[v], means->half[v], VALUE_WIDTH + 1);
     }
-    fprintf(r->out, seconds ? " %7.2f\n" : "\n", o->result.seconds);
+    if (cost)
+        print_cost(r, o);
+    fprintf(r->out, "\n");
     fflush(r->out);
 }

@@ -46,6 +46,9 @@ struct outcome {
     char digest[DIGEST_HEX]; /* of its dataset */
     struct rank_result result;
     struct group_means groups[GROUPINGS_MAX]; /* (n_by) */
+    bool made;                                /* by this command: the two below are known */
+    double fit_s;                             /* how long that took */
+    int64_t peak_bytes;                       /* memory.h, over making and ranking; 0: unknown */
 };
 
 /* Rank, and measure all that the report asks for. The ranking is the caller's to release. */
@@ -75,11 +78,11 @@ int report_shown(const struct report *r, int s, char name[static RANK_NUMBER]);
 /* A mean and half its interval, "0.1811 ± 0.0021", right-aligned in `width` columns. */
 void report_print_cell(const struct report *r, double mean, double half, int width);
 
-/* Several models, a row for each: as many values from `first` on as a line has room for. Seconds
- * stand in the first table. */
+/* Several models, a row for each: as many values from `first` on as a line has room for, and what
+ * they cost: seconds of making and of ranking, megabytes. */
 enum { REPORT_VALUES_A_LINE = 4 };
-void report_print_columns(const struct report *r, int first, bool seconds);
+void report_print_columns(const struct report *r, int first, bool cost);
 void report_print_row(const struct report *r, const struct outcome *o, int first, bool all,
-                      bool seconds);
+                      bool cost);
 
 #endif

@@ -277,6 +277,33 @@ void comm_all_exchange(const void *send, const int64_t *send_begin, void *receiv
     wait_for_parts(r);
 }
 
+/* ---- processors ---- */
+
+struct place {
+    struct host host;
+    cpu_set_t processors;
+};
+
+int comm_all_processors(void)
+{
+    AUTO_FREE struct place *places = xcalloc((size_t)size, sizeof *places);
+    AUTO_FREE int64_t *begin = xcalloc((size_t)size + 1, sizeof *begin);
+    struct place *own = &places[rank];
+    int n, sharers = 0;
+
+    own->host = own_host();
+    if (sched_getaffinity(0, sizeof own->processors, &own->processors) == 0)
+        n = CPU_COUNT(&own->processors);
+    else
+        n = (int)sysconf(_SC_NPROCESSORS_ONLN); /* more than a set has room for */
+    for (int r = 0; r <= size; r++)
+        begin[r] = r * (int64_t)sizeof *places;
+    comm_all_gather(places, begin);
+    for (int r = 0; r < size; r++)
+        sharers += !memcmp(&places[r], own, sizeof *own);
+    return MAX(1, n / sharers);
+}
+
 /* ---- agreeing on errors ---- */
 
 /* What a rank tells the others of its error. */

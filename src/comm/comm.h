@@ -26,6 +26,10 @@ _Noreturn void comm_abort(int code);
 int comm_rank(void);
 int comm_size(void); /* 1: alone */
 
+/* How many processors are this rank's: those that it may run on, divided by how many ranks of its
+ * host may run on the same. At least 1. */
+int comm_all_processors(void);
+
 /* ---- between two ranks ---- */
 
 enum { COMM_TAGS = 4096 }; /* 0 <= tag < COMM_TAGS. Messages of one tag keep their order. */

@@ -259,6 +259,30 @@ def test_the_table_of_baselines_fits_100_columns(kindred, dataset, model, metric
     assert "all users" in text and all(f"{name}@{k}" in text for name in metrics for k in KS)
 
 
+def test_baselines_tell_what_each_model_costs(kindred, dataset, model, tmp_path):
+    text = kindred.ok("baselines", "--data-dir", dataset, "--model-path", model, "--json", tmp_path / "all.json")
+    results = json.loads((tmp_path / "all.json").read_text())["results"]
+    head, *rows = text[text.index("known users\n"):].splitlines()[1:]
+    assert head.split()[-6:] == ["fit", "s", "rank", "s", "peak", "MB"]
+    for one, row in zip(results, rows):
+        assert row.split()[0] == one["model"]
+        fit_s, rank_s, peak_mb = row.split()[-3:]
+        assert float(rank_s) == pytest.approx(one["seconds"], abs=0.006)
+        assert float(peak_mb) == pytest.approx(1e-6 * one["peak_bytes"], abs=0.6) and float(peak_mb) > 1
+        assert fit_s == "-" if one["model"] == "mf" else float(fit_s) == pytest.approx(one["fit_seconds"], abs=0.006)
+    assert results[-1]["model"] == "mf" and "fit_seconds" not in results[-1]
+
+
+def test_the_peak_is_that_of_each_model_alone(kindred, tmp_path):
+    """ease holds more than one matrix of items x items; random, made after it, does not."""
+    kindred.ok("generate", "--users", 3000, "--items", 1500, "--reviews", 60000, "--output", tmp_path / "in.jsonl")
+    kindred.ok("preprocess", "--input", tmp_path / "in.jsonl", "--output-dir", tmp_path / "data")
+    kindred.ok("baselines", "--data-dir", tmp_path / "data", "--models", "ease,random", "--json", tmp_path / "all.json")
+    ease, chance = json.loads((tmp_path / "all.json").read_text())["results"]
+    n_items = helpers.read_stats(tmp_path / "data")["num_items"]
+    assert ease["peak_bytes"] - chance["peak_bytes"] > 4 * n_items**2 > 4e6
+
+
 # Popularity
 
 

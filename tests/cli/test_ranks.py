@@ -10,6 +10,7 @@ are environment variables. A job that doesn't end by itself fails the test. Open
 to stderr when a rank fails; `told(done)` are kindred's.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -50,6 +51,13 @@ def test_every_call_does_what_it_says_alone(mpirun):
 def test_what_is_long_goes_at_once(mpirun, impl):
     done = mpirun(impl, 3, "bulk", 30_000_001, program="comm_ranks")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("n", (1, 2, 3))
+def test_ranks_of_a_host_share_its_processors(mpirun, impl, n):
+    done = mpirun(impl, n, "processors", program="comm_ranks")
+    each = max(1, len(os.sched_getaffinity(0)) // n)
+    assert (done.returncode, done.stdout) == (0, f"{each}\n" * n), done.stderr
 
 
 # How a job begins
