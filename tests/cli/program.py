@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 from wire import Connection
@@ -20,6 +21,10 @@ class Program:
 
     def command(self, *args):
         return [self.path, *map(str, args)]
+
+    def is_sanitized(self):
+        """Built so, it keeps what it frees."""
+        return b"__asan_init" in Path(self.path).read_bytes()
 
     def shell(self, *args):
         """The command as a shell takes it."""

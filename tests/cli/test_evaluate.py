@@ -280,7 +280,7 @@ def test_the_peak_is_that_of_each_model_alone(kindred, tmp_path):
     kindred.ok("baselines", "--data-dir", tmp_path / "data", "--models", "ease,random", "--json", tmp_path / "all.json")
     ease, chance = json.loads((tmp_path / "all.json").read_text())["results"]
     n_items = helpers.read_stats(tmp_path / "data")["num_items"]
-    assert ease["peak_bytes"] - chance["peak_bytes"] > 4 * n_items**2 > 4e6
+    assert kindred.is_sanitized() or ease["peak_bytes"] - chance["peak_bytes"] > 4 * n_items**2 > 4e6
 
 
 # Popularity

@@ -39,11 +39,6 @@ def temp_dir(tmp_path):
     return folder
 
 
-def is_sanitized(kindred):
-    with open(kindred.path, "rb") as file:
-        return b"__asan_init" in file.read()
-
-
 # Memory
 
 
@@ -55,7 +50,7 @@ def test_little_memory_makes_the_same_bytes_within_it(kindred, many, tmp_path, t
     assert done.returncode == 0, done.stderr
     assert helpers.parquet_digests(tmp_path / "processed") == digests
     assert list(temp_dir.iterdir()) == []
-    assert is_sanitized(kindred) or int(done.stdout.split()[-1]) < 1.3 * LIMIT_BYTES + 150e6
+    assert kindred.is_sanitized() or int(done.stdout.split()[-1]) < 1.3 * LIMIT_BYTES + 150e6
 
 
 @pytest.mark.parametrize("split", ["temporal", "ratio"])
