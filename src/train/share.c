@@ -6,10 +6,13 @@ enum { TAG_BLOCK = 0, TAG_REST = 1024 };
 
 /* ---- rows that move ---- */
 
-/* Rows of this rank that go to others, and where those that come belong. */
+/* Rows of this rank that go to others, where those that come belong, and those that only change
+ * their place here. */
 struct moves {
     int64_t *send_begin, *receive_begin; /* (size + 1) */
     int32_t *send, *receive;             /* rows, by the other rank */
+    int32_t *stay_from, *stay_to;        /* (n_stay) rows */
+    int64_t n_stay;
 };
 
 static void moves_release(struct moves *m)
@@ -18,6 +21,8 @@ static void moves_release(struct moves *m)
     free(m->receive_begin);
     free(m->send);
     free(m->receive);
+    free(m->stay_from);
+    free(m->stay_to);
     *m = (struct moves){0};
 }
 
@@ -53,34 +58,77 @@ static void count_received(struct moves *m, int size)
     sum_up(m->receive_begin, size);
 }
 
+/* The rows of items (n), each to its place; -1: nobody's. targets: beside m->send. */
+static void sort_rows(struct moves *m, const struct schedule *s, const int32_t *items, int32_t n,
+                      place_fn *to, int32_t *targets)
+{
+    AUTO_FREE int64_t *at = xcalloc((size_t)s->part.size, sizeof *at);
+
+    for (int32_t r = 0; r < n; r++)
+        if (items[r] >= 0)
+            m->send_begin[to(s, items[r]).rank + 1]++;
+    m->n_stay = m->send_begin[s->part.rank + 1];
+    m->send_begin[s->part.rank + 1] = 0;
+    sum_up(m->send_begin, s->part.size);
+    m->send = xmalloc((size_t)m->send_begin[s->part.size] + 1, sizeof *m->send);
+    m->stay_from = xmalloc((size_t)m->n_stay + 1, sizeof *m->stay_from);
+    m->stay_to = xmalloc((size_t)m->n_stay + 1, sizeof *m->stay_to);
+    for (int32_t r = 0; r < n; r++)
+        if (items[r] >= 0) {
+            struct schedule_place target = to(s, items[r]);
+            bool stays = target.rank == s->part.rank;
+            int64_t k = at[target.rank]++ + (stays ? 0 : m->send_begin[target.rank]);
+
+            (stays ? m->stay_from : m->send)[k] = r;
+            (stays ? m->stay_to : targets)[k] = target.row;
+        }
+}
+
 /* items (n): whose the rows are; -1: nobody's. Their targets are known to whom they leave. */
 static void moves_find(struct moves *m, const struct schedule *s, const int32_t *items, int32_t n,
                        place_fn *to)
 {
     int size = s->part.size;
-    AUTO_FREE int64_t *at = xcalloc((size_t)size, sizeof *at);
     AUTO_FREE int64_t *bytes = xcalloc(2 * ((size_t)size + 1), sizeof *bytes);
-    AUTO_FREE int32_t *targets = xcalloc((size_t)n + 1, sizeof *targets);
+    AUTO_FREE int32_t *targets = xmalloc((size_t)n + 1, sizeof *targets);
 
     m->send_begin = xcalloc((size_t)size + 1, sizeof *m->send_begin);
     m->receive_begin = xcalloc((size_t)size + 1, sizeof *m->receive_begin);
-    m->send = xcalloc((size_t)n + 1, sizeof *m->send);
-    for (int32_t r = 0; r < n; r++)
-        if (items[r] >= 0)
-            m->send_begin[to(s, items[r]).rank + 1]++;
-    sum_up(m->send_begin, size);
-    for (int32_t r = 0; r < n; r++)
-        if (items[r] >= 0) {
-            struct schedule_place target = to(s, items[r]);
-            int64_t k = m->send_begin[target.rank] + at[target.rank]++;
-
-            m->send[k] = r;
-            targets[k] = target.row;
-        }
+    sort_rows(m, s, items, n, to, targets);
     count_received(m, size);
     m->receive = xcalloc((size_t)m->receive_begin[size] + 1, sizeof *m->receive);
     in_bytes(m, size, sizeof *targets, bytes, bytes + size + 1);
     comm_all_exchange(targets, bytes, m->receive, bytes + size + 1);
+}
+
+static void prefetch_row(const float *row, int64_t cols)
+{
+    enum { FLOATS_A_LINE = 16 };
+
+    for (int64_t c = 0; c < cols; c += FLOATS_A_LINE)
+        __builtin_prefetch(row + c);
+}
+
+enum { ROWS_AHEAD = 8, ROWS_A_TEAM = 4096 }; /* fewer aren't worth waking threads for */
+
+/* out (n, cols): the rows of x that are named. */
+static void pick_rows(const float *x, int64_t cols, const int32_t *rows, int64_t n, float *out)
+{
+#pragma omp parallel for if (n > ROWS_A_TEAM)
+    for (int64_t k = 0; k < n; k++) {
+        prefetch_row(x + rows[MIN(k + ROWS_AHEAD, n - 1)] * cols, cols);
+        memcpy(out + k * cols, x + rows[k] * cols, (size_t)cols * sizeof *x);
+    }
+}
+
+/* The other way round: the rows of x become those of `in`. */
+static void put_rows(const float *in, int64_t cols, const int32_t *rows, int64_t n, float *x)
+{
+#pragma omp parallel for if (n > ROWS_A_TEAM)
+    for (int64_t k = 0; k < n; k++) {
+        prefetch_row(x + rows[MIN(k + ROWS_AHEAD, n - 1)] * cols, cols);
+        memcpy(x + rows[k] * cols, in + k * cols, (size_t)cols * sizeof *x);
+    }
 }
 
 /* One tensor's rows, of so many floats; target may be source. */
@@ -89,9 +137,10 @@ static void moves_make(const struct moves *m, struct share *sh, int64_t cols, co
 {
     int size = sh->s->part.size;
     int64_t n_send = m->send_begin[size], n_receive = m->receive_begin[size];
-    size_t row = (size_t)cols * sizeof *source, room = (size_t)MAX(n_send + n_receive, 1) * row;
+    size_t row = (size_t)cols * sizeof *source;
+    size_t room = (size_t)MAX(n_send + n_receive + m->n_stay, 1) * row;
     AUTO_FREE int64_t *bytes = xcalloc(2 * ((size_t)size + 1), sizeof *bytes);
-    float *out, *in;
+    float *out, *in, *stay;
 
     if (room > sh->room_size) {
         free(sh->room);
@@ -100,12 +149,13 @@ static void moves_make(const struct moves *m, struct share *sh, int64_t cols, co
     }
     out = sh->room;
     in = out + n_send * cols;
+    stay = in + n_receive * cols;
     in_bytes(m, size, (int64_t)row, bytes, bytes + size + 1);
-    for (int64_t k = 0; k < n_send; k++)
-        memcpy(out + k * cols, source + m->send[k] * cols, row);
+    pick_rows(source, cols, m->send, n_send, out);
+    pick_rows(source, cols, m->stay_from, m->n_stay, stay);
     comm_all_exchange(out, bytes, in, bytes + size + 1);
-    for (int64_t k = 0; k < n_receive; k++)
-        memcpy(target + m->receive[k] * cols, in + k * cols, row);
+    put_rows(in, cols, m->receive, n_receive, target);
+    put_rows(stay, cols, m->stay_to, m->n_stay, target);
 }
 
 /* ---- set-up ---- */
