@@ -256,8 +256,8 @@ static bool run(const char *const *argv, struct err *err)
         return next == CMD_DONE;
     if (!o.epochs)
         o.epochs = ops->epochs;
-    return (!ops->check || ops->check(group.values, err)) && (ops->learn || cmd_check_alone(err)) &&
-           train(&o, &opts, ops, group.values, err);
+    return (!ops->check || ops->check(group.values, err)) &&
+           (!ops->combine || cmd_check_alone(err)) && train(&o, &opts, ops, group.values, err);
 }
 
 const struct cmd cmd_train = {

@@ -21,12 +21,12 @@
 #include "model/learn.h"
 #include "model/model.h"
 
-#include "base/interrupt.h"
 #include "base/progress.h"
 #include "kern/kern.h"
 #include "kern/lapack.h"
 #include "model/dense.h"
 #include "model/ridge.h"
+#include "model/shares.h"
 
 #include <math.h>
 
@@ -144,7 +144,7 @@ static bool turn(float *x, int32_t n, int dim, float *gram, struct err *err)
     AUTO_FREE float *w = xaligned(square, sizeof *w);
 
     dense_gram(x, n, dim, vectors);
-    if (!lapack_eigen(dim, vectors, values))
+    if (!shares_eigen(dim, vectors, values))
         return err_set(err, ERR_DATA,
                        "vectors are no longer numbers: --reg or --alpha is too small");
     for (int c = 0; c < dim; c++) {
@@ -158,6 +158,8 @@ static bool turn(float *x, int32_t n, int dim, float *gram, struct err *err)
 
 static bool solve(const struct ials_opts *o, struct side *s, float *gram, struct err *err)
 {
+    AUTO_FREE int64_t *share = shares_of(s->rows->offsets, s->n);
+
     weigh(s->other, s->n_other, o->dim, s->other_root, false);
     if (!turn(s->other, s->n_other, o->dim, gram, err))
         return false;
@@ -167,7 +169,7 @@ static bool solve(const struct ials_opts *o, struct side *s, float *gram, struct
 
         ridge_init(&ridge, o->dim);
 #pragma omp for schedule(dynamic, 16)
-        for (int32_t r = 0; r < s->n; r++) {
+        for (int32_t r = (int32_t)share[comm_rank()]; r < share[comm_rank() + 1]; r++) {
             int32_t n;
             const int32_t *ids = interactions_row(s->rows, r, &n);
 
@@ -176,7 +178,8 @@ static bool solve(const struct ials_opts *o, struct side *s, float *gram, struct
                         s->x + (int64_t)r * o->dim);
         }
     }
-    return interrupt_check(err);
+    shares_gather(s->x, o->dim * (int64_t)sizeof *s->x, share);
+    return shares_go_on(err);
 }
 
 /* Uniform noise of the deviation that the options name. */

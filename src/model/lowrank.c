@@ -1,11 +1,11 @@
 #include "model/lowrank.h"
 
-#include "base/interrupt.h"
 #include "base/rng.h"
 #include "kern/kern.h"
 #include "kern/lapack.h"
 #include "model/cell.h"
 #include "model/dense.h"
+#include "model/shares.h"
 
 #include <math.h>
 
@@ -32,9 +32,10 @@ static void multiply(const struct interactions *x, int32_t n, const float *row_s
                      const float *col_scale, int wide, const float *in, float *out)
 {
     const struct kern *kern = kern_best();
+    AUTO_FREE int64_t *share = shares_of(x->offsets, n);
 
 #pragma omp parallel for schedule(dynamic, 64)
-    for (int32_t r = 0; r < n; r++) {
+    for (int32_t r = (int32_t)share[comm_rank()]; r < share[comm_rank() + 1]; r++) {
         float *to = out + (int64_t)r * wide;
         int32_t n_ids;
         const int32_t *ids = interactions_row(x, r, &n_ids);
@@ -43,6 +44,7 @@ static void multiply(const struct interactions *x, int32_t n, const float *row_s
         if (row_scale)
             kern->scaled(to, row_scale[r], to, wide);
     }
+    shares_gather(out, wide * (int64_t)sizeof *out, share);
 }
 
 static void to_users(struct sketch *s)
@@ -66,7 +68,7 @@ static bool principal(const float *x, int64_t n, int wide, double *values, doubl
     AUTO_FREE double *rising = xcalloc((size_t)wide, sizeof *rising);
 
     dense_gram(x, n, wide, gram);
-    if (!lapack_eigen(wide, gram, rising))
+    if (!shares_eigen(wide, gram, rising))
         return false;
     for (int c = 0; c < wide; c++) {
         const double *vector = gram + (int64_t)(wide - 1 - c) * wide;
@@ -126,7 +128,7 @@ static bool extract(struct sketch *s, float *values, float *items)
 static bool iterate(struct sketch *s, struct err *err)
 {
     for (int i = 0; i < s->plan->iterations; i++) {
-        if (!interrupt_check(err))
+        if (!shares_go_on(err))
             return false;
         to_users(s);
         to_items(s);

@@ -2,6 +2,7 @@
 
 #include "base/interrupt.h"
 #include "base/progress.h"
+#include "model/shares.h"
 
 #include <math.h>
 #include <omp.h>
@@ -222,21 +223,22 @@ void neighbors_release(struct neighbors *n)
 /* Fill r's ids and values with row i. Called from many threads at once. */
 typedef void fill_fn(const void *of, int32_t i, struct row *r);
 
-/* Allocate `out`, and keep the largest of each row. */
-static bool make_neighbors(const char *what, int32_t n_items, int32_t width, fill_fn *fill,
-                           const void *of, struct neighbors *out, struct err *err)
+/* Allocate `out`, and keep the largest of each row. share: shares_of the rows. */
+static bool make_neighbors(const char *what, int32_t n_items, int32_t width, const int64_t *share,
+                           fill_fn *fill, const void *of, struct neighbors *out, struct err *err)
 {
+    int32_t begin = (int32_t)share[comm_rank()], end = (int32_t)share[comm_rank() + 1];
     AUTO(progress) bar = {0};
 
     neighbors_init(out, n_items, width);
-    progress_init(&bar, what, "items", n_items);
+    progress_init(&bar, what, "items", end - begin);
 #pragma omp parallel
     {
         struct row r;
 
         row_init(&r, n_items);
 #pragma omp for schedule(dynamic, 16)
-        for (int32_t i = 0; i < n_items; i++) {
+        for (int32_t i = begin; i < end; i++) {
             if (interrupt_signal())
                 continue;
             r.n = 0;
@@ -244,11 +246,13 @@ static bool make_neighbors(const char *what, int32_t n_items, int32_t width, fil
             row_keep(&r, i, width, out->ids + (int64_t)i * width,
                      out->weights + (int64_t)i * width);
             if (omp_get_thread_num() == 0)
-                progress_update(&bar, i, NULL);
+                progress_update(&bar, i - begin, NULL);
         }
         row_release(&r);
     }
-    return interrupt_check(err);
+    shares_gather(out->ids, width * (int64_t)sizeof *out->ids, share);
+    shares_gather(out->weights, width * (int64_t)sizeof *out->weights, share);
+    return shares_go_on(err);
 }
 
 struct product {
@@ -271,8 +275,9 @@ bool sparse_neighbors(const struct sparse *s, const float *user_weight, int32_t 
                       weigh_fn *weigh, const void *of, struct neighbors *out, struct err *err)
 {
     struct product p = {s, user_weight, weigh, of};
+    AUTO_FREE int64_t *share = shares_of(s->by_item.begin, s->by_item.n_rows);
 
-    return make_neighbors("fit", s->by_item.n_rows, width, fill_product, &p, out, err);
+    return make_neighbors("fit", s->by_item.n_rows, width, share, fill_product, &p, out, err);
 }
 
 /* ---- sharpened ---- */
@@ -307,8 +312,9 @@ bool neighbors_sharpen(const struct neighbors *a, const struct neighbors *p, flo
                        struct neighbors *out, struct err *err)
 {
     struct sharpening s = {a, p, t};
+    AUTO_FREE int64_t *share = shares_of(NULL, a->n_items);
 
-    return make_neighbors("sharpen", a->n_items, a->width, fill_sharpened, &s, out, err);
+    return make_neighbors("sharpen", a->n_items, a->width, share, fill_sharpened, &s, out, err);
 }
 
 /* ---- the other way round ---- */

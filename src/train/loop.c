@@ -328,8 +328,8 @@ bool loop_save(struct loop_result *r, struct model *m, const char *path, struct 
 {
     AUTO(rested) rested = {0};
 
-    if (!r->share)
-        return store_save(m, path, err);
+    if (!r->share) /* all ranks have all of it */
+        return comm_all_agree(comm_rank() > 0 || store_save(m, path, err), err);
     if (r->best.epoch)
         return share_all_save(r->share, &r->best.rested, NULL, path, err);
     share_all_rest(r->share, false, &rested);

@@ -19,7 +19,7 @@ import pytest
 
 from program import environment
 
-UNSHARED = {"train": ("--model", "ials")}
+UNSHARED = {"train": ("--model", "blend", "--parts", "a,b")}
 ALONE = ("generate", "preprocess", "baselines", "serve")
 
 
