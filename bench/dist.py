@@ -6,10 +6,13 @@ GOWALLA has train.txt and test.txt. Datasets stay in FOLDER. PARTS="gowalla big 
 100 million generated reviews of 5 million users and 1 million items (REVIEWS=N: as many, in proportion); weak gives
 each rank as many. DDP only if the peers' environment has torch: .deps/bench-venv/bin/pip install torch.
 
+Gowalla is trained on two hosts as well, which are network namespaces of this machine, where it has them (root).
+
 Prints Markdown tables: medians over the runs, after a warm-up, of processes that take turns; the time is that of all
 epochs, what precedes them apart. It stops when two models of one table differ.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -22,6 +25,9 @@ from pathlib import Path
 from data import HERE, PYTHON, print_table, run, say
 from train import generated, rows_of
 
+sys.path.insert(0, str(HERE.parent / "tests" / "cli"))
+from hosts import Hosts, NoHosts
+
 PARTS = "gowalla big weak ddp"
 RUNS, EPOCHS, BIG_EPOCHS, DDP_STEPS = 5, 40, 4, 40
 OPTIONS = ["--reg", "0.005", "--future-negatives", "1", "--quiet", "--lr"]
@@ -32,7 +38,11 @@ WAYS = {"1 rank, 1 thread": (0, 1), "1 rank, 2 threads": (0, 2), "2 ranks, 1 thr
 
 
 def train(kindred, dataset, output, epochs, ranks, threads):
-    return [*([*MPIRUN, ranks] if ranks else []), kindred, "train", "--data-dir", dataset, "--output-dir", output, "--epochs",
+    return [*([*MPIRUN, ranks] if ranks else []), kindred, *options(dataset, output, epochs, threads)]
+
+
+def options(dataset, output, epochs, threads):
+    return ["train", "--data-dir", dataset, "--output-dir", output, "--epochs",
             epochs, "--threads", threads, *OPTIONS, RATE if dataset.name == "gowalla" else BIG_RATE]
 
 
@@ -57,15 +67,33 @@ def take_turns(jobs, runs):
     return {name: (statistics.median(row[0] for row in rows[1:]), rows[0][1]) for name, rows in taken.items()}
 
 
-def scale(kindred, title, dataset, scratch, epochs, runs):
+def scale(kindred, title, dataset, scratch, epochs, runs, lines=()):
+    """lines: {what a line between two hosts is called: the hosts}"""
     jobs = {name: (train(kindred, dataset, scratch / f"{i}", epochs, *way), scratch / f"{i}")
             for i, (name, way) in enumerate(WAYS.items())}
+    for name, hosts in dict(lines).items():
+        output = scratch / f"{len(jobs)}"
+        jobs[name] = (hosts.command("openmpi", [0, 1], kindred, *options(dataset, output, epochs, 1)), output)
     found = take_turns(jobs, runs)
     first = found["1 rank, 1 thread"][0]
     print_table([title, "s an epoch", "M positives a second", "times 1 rank, 1 thread", "MB sent an epoch and rank"],
                 [[name, f"{seconds / epochs:.3f}", f"{rows_of(dataset)[0] * epochs / seconds / 1e6:.1f}",
                   f"{first / seconds:.2f}", f"{sent / 1e6:.1f}" if sent else ""]
                  for name, (seconds, sent) in found.items()])
+
+
+def on_hosts(kindred, title, dataset, scratch, epochs, runs):
+    """As scale, and over lines."""
+    with contextlib.ExitStack() as stack:
+        made = {}
+        try:
+            for i, name in enumerate(("2 hosts, 1 thread each", "2 hosts, 1 Gbit/s")):
+                (scratch / f"hosts{i}").mkdir()
+                made[name] = stack.enter_context(Hosts(scratch / f"hosts{i}", 2))
+            made["2 hosts, 1 Gbit/s"].limit("1gbit")
+        except NoHosts as error:
+            say(f"left out: {error}")
+        scale(kindred, title, dataset, scratch, epochs, runs, made)
 
 
 def weak(kindred, datasets, scratch, runs):
@@ -108,7 +136,7 @@ def main(kindred, source, folder):
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         scratch = Path(scratch)
         if "gowalla" in parts:
-            scale(kindred, "Gowalla, dim 64", gowalla(kindred, source, folder), scratch, EPOCHS, RUNS)
+            on_hosts(kindred, "Gowalla, dim 64", gowalla(kindred, source, folder), scratch, EPOCHS, RUNS)
         if "big" in parts:
             scale(kindred, f"{n // 10**6} M reviews", generated(kindred, folder / f"train-{n}", n), scratch, BIG_EPOCHS, 3)
         if "weak" in parts:

@@ -1,11 +1,11 @@
-"""Hosts of a test's own: network namespaces on one bridge, with launchers that reach them without ssh.
+"""Hosts of one's own: network namespaces on one bridge, with launchers that reach them without ssh.
 
     with Hosts(folder, 3) as hosts:
         hosts.limit("1gbit")
-        job = subprocess.Popen(hosts.command(mpirun, "openmpi", [0, 1, 2], "train", ...))
+        job = subprocess.Popen(hosts.command("openmpi", [0, 1, 2], "kindred", "train", ...))
         hosts.cut(1)
 
-At the end whatever still runs in them is killed, and they are gone.
+At the end whatever still runs in them is killed, and they are gone. NoHosts where there can't be any.
 """
 
 import os
@@ -16,9 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
-TIMEOUT_S = 40
+TIMEOUT_S = 40  # a job that hangs ends so
 PLACES = {
     "openmpi": ("mpirun.openmpi", "--bind-to", "none", "--mca", "btl", "self,tcp",
                 "--mca", "oob_tcp_keepalive_time", "3", "--mca", "oob_tcp_keepalive_intvl", "2",
@@ -48,6 +46,10 @@ def ip(*args, check=True):
     return subprocess.run(["ip", *map(str, args)], check=check, capture_output=True, text=True).stdout
 
 
+class NoHosts(Exception):
+    pass
+
+
 class Hosts:
     def __init__(self, folder, n):
         self.folder = Path(folder)
@@ -55,19 +57,25 @@ class Hosts:
         self.name = f"kindred-{os.getpid()}-{time.monotonic_ns() % 10**6}"
         self.relays = []
 
-    def __enter__(self):
+    def make(self):
         if os.geteuid() or not shutil.which("ip") or not shutil.which("tc"):
-            pytest.skip("network namespaces need root and iproute2")
+            raise NoHosts("network namespaces need root and iproute2")
         if subprocess.run(["ip", "netns", "add", self.name], capture_output=True).returncode:
-            pytest.skip("no network namespaces here")
+            raise NoHosts("no network namespaces here")
         try:
             self._make()
         except BaseException:
-            self.__exit__()
+            self.remove()
             raise
         return self
 
+    def __enter__(self):
+        return self.make()
+
     def __exit__(self, *_):
+        self.remove()
+
+    def remove(self):
         for name in [*map(self.host, range(self.n)), self.name]:
             for pid in ip("netns", "pids", name, check=False).split():
                 try:
@@ -128,14 +136,13 @@ class Hosts:
 
     # Jobs
 
-    def command(self, mpirun, impl, hosts, *args):
-        """A rank of `kindred ...` on each of these hosts; the first launches."""
-        mpirun.check(impl)
+    def command(self, impl, hosts, program, *args):
+        """A rank of the program on each of these hosts; the first launches."""
         ends = ":1" if impl == "openmpi" else ""
         places = ",".join(f"10.77.0.{i + 1}{ends}" for i in hosts)
         launcher = [part.format(agent=self.folder / "agent", hosts=places) for part in PLACES[impl]]
         return ["timeout", "-v", "-k", "5", str(TIMEOUT_S), str(self.folder / "enter"), str(hosts[0]), *launcher, "-n",
-                str(len(hosts)), str(mpirun.folder / "kindred"), *map(str, args)]
+                str(len(hosts)), str(program), *map(str, args)]
 
     def ranks(self, i, program, seconds=20):
         """The processes of the program on this host, once there is one."""
