@@ -129,9 +129,9 @@ static int run(const struct cmd *c, const char *const *argv)
     struct launcher l = launcher_find();
     struct err err = {0};
 
+    interrupt_catch(); /* before MPI starts: a rank that dies while it does leaves others waiting */
     if (!begin(c, &l, &err))
         return failed_to_begin(c, &l, &err);
-    interrupt_catch();
     if (!be_a_rank(&err) || !c->run(argv, &err))
         return fail(c, &err);
     if (fflush(stdout)) {

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -61,9 +62,9 @@ class Launcher:
                                 stderr=subprocess.PIPE, text=True, env=environment() | SURROUNDINGS)
 
     def pids(self, job, n, seconds=20):
-        """Those of the job's n ranks, once all are there."""
+        """Those of the job's n ranks, once all are there and would note a signal."""
         end = time.monotonic() + seconds
-        while len(found := descendants(job.pid, self.folder / "kindred")) < n:
+        while len(found := [*filter(catches_signals, descendants(job.pid, self.folder / "kindred"))]) < n:
             if time.monotonic() > end:
                 job.kill()
                 raise AssertionError(f"{len(found)} ranks run, not {n}")
@@ -76,6 +77,16 @@ def is_program(pid, program):
         return os.path.samefile(f"/proc/{pid}/exe", program)
     except OSError:
         return False
+
+
+def catches_signals(pid):
+    """Whether SIGTERM is no longer the end of it."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def parent_of(pid):
