@@ -53,8 +53,7 @@ static const struct cmd *find_command(const char *name)
 
 static void report(const struct cmd *c, const struct err *err)
 {
-    progress_clear();
-    fprintf(stderr, "kindred %s: %s\n", c->name, err->msg);
+    log_failure(c->name, err->msg);
 }
 
 static int exit_code(const struct err *err)

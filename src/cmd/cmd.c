@@ -9,6 +9,7 @@
     X(S, opt_text, config, NULL, 0, 0, "FILE", "YAML file with options; the command line wins")    \
     X(S, bool, quiet, false, 0, 0, NULL, "no progress, and nothing below a warning")               \
     X(S, opt_text, log_level, "info", 0, 0, "error|warn|info|debug", "how much to tell on stderr") \
+    X(S, opt_text, log, "text", 0, 0, "text|json", "lines on stderr as words or as JSON objects")  \
     X(S, bool, help, false, 0, 0, NULL, "show this help")
 
 OPT_DEFINE(common_opts, COMMON_OPTIONS);
@@ -31,10 +32,21 @@ bool cmd_peek(const struct cmd *c, struct opt_set *opts, const char *const *argv
     return common.help;
 }
 
+/* For a line that doesn't parse: what is wrong with it is told as it asks all the same. */
+static bool asks_for_json(const char *const *argv)
+{
+    for (; *argv; argv++)
+        if (!strcmp(*argv, "--log=json") ||
+            (!strcmp(*argv, "--log") && argv[1] && !strcmp(argv[1], "json")))
+            return true;
+    return false;
+}
+
 enum cmd_next cmd_parse(const struct cmd *c, struct opt_set *opts, const char *const *argv,
                         unsigned flags, struct err *err)
 {
     static struct common_opts common; /* static: the set points to it for as long as it lives */
+    bool parsed;
 
     OPT_ADD(opts, "Common options", common_opts, &common);
     for (const char *const *a = argv; *a;
@@ -43,7 +55,9 @@ enum cmd_next cmd_parse(const struct cmd *c, struct opt_set *opts, const char *c
             print_help(c, opts);
             return CMD_DONE;
         }
-    if (!opt_parse(opts, argv, c->name, command_names(), flags, err))
+    parsed = opt_parse(opts, argv, c->name, command_names(), flags, err);
+    log_set_json(parsed ? !strcmp(common.log, "json") : asks_for_json(argv));
+    if (!parsed)
         return CMD_FAILED;
     log_set_level(common.quiet ? LOG_WARN : log_level_named(common.log_level));
     if (common.quiet)

@@ -40,7 +40,7 @@ enum cmd_next {
 };
 
 /* Parse argv into the groups of `opts`, to which the common options (config, quiet, log-level,
- * help) are added here, and act on those. flags: OPT_ENV or 0. */
+ * log, help) are added here, and act on those. flags: OPT_ENV or 0. */
 enum cmd_next cmd_parse(const struct cmd *c, struct opt_set *opts, const char *const *argv,
                         unsigned flags, struct err *err);
 

@@ -41,8 +41,8 @@ static bool generate_run(const char *const *argv, struct err *err)
                                   v.reviews, (uint64_t)v.seed, v.threads};
     if (!make_folder(v.output, err) || !generate(&o, err))
         return false;
-    log_info("generate.done", "output=%s reviews=%lld seconds=%.2f", v.output, (long long)v.reviews,
-             clock_seconds() - start);
+    log_info("generate.done", "output=\"%s\" reviews=%lld seconds=%.2f", v.output,
+             (long long)v.reviews, clock_seconds() - start);
     return true;
 }
 

@@ -270,7 +270,7 @@ static bool preprocess_run(const char *const *argv, struct err *err)
     warn(&stats);
     if (!v.output.json || strcmp(v.output.json, "-"))
         print_stats(&stats);
-    log_info("preprocess.done", "output=%s config=%s seconds=%.2f", v.output.output_dir,
+    log_info("preprocess.done", "output=\"%s\" config=\"%s\" seconds=%.2f", v.output.output_dir,
              stats.config_id, clock_seconds() - start);
     return true;
 }

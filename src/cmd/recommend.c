@@ -238,7 +238,7 @@ static bool recommend(const struct recommend_opts *o, const struct model *m, str
         !comm_all_agree(recommendations_tidy(o->output, comm_size(), err), err))
         return false;
     if (comm_rank() == 0)
-        log_info("recommend.done", "output=%s users=%d top_k=%d", o->output, n_users, j.k);
+        log_info("recommend.done", "output=\"%s\" users=%d top_k=%d", o->output, n_users, j.k);
     return true;
 }
 
