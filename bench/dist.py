@@ -6,7 +6,7 @@ GOWALLA has train.txt and test.txt. Datasets stay in FOLDER. PARTS="gowalla big 
 100 million generated reviews of 5 million users and 1 million items (REVIEWS=N: as many, in proportion); weak gives
 each rank as many. DDP only if the peers' environment has torch: .deps/bench-venv/bin/pip install torch.
 
-Gowalla is trained on two hosts as well, which are network namespaces of this machine, where it has them (root).
+Two hosts are network namespaces of this machine, where it has them (root).
 
 Prints Markdown tables: medians over the runs, after a warm-up, of processes that take turns; the time is that of all
 epochs, what precedes them apart. It stops when two models of one table differ.
@@ -35,6 +35,10 @@ RATE, BIG_RATE = 0.2, 0.05  # the made reviews diverge at Gowalla's
 MPIRUN = ["mpirun.openmpi", "--bind-to", "none", "--oversubscribe", "-n"]
 AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 WAYS = {"1 rank, 1 thread": (0, 1), "1 rank, 2 threads": (0, 2), "2 ranks, 1 thread each": (2, 1)}
+
+GIGABIT = "2 hosts, 1 Gbit/s"
+TIMEOUT_S = 600
+LINES = ["2 hosts, 1 thread each", GIGABIT]
 
 
 def train(kindred, dataset, output, epochs, ranks, threads):
@@ -67,14 +71,29 @@ def take_turns(jobs, runs):
     return {name: (statistics.median(row[0] for row in rows[1:]), rows[0][1]) for name, rows in taken.items()}
 
 
-def scale(kindred, title, dataset, scratch, epochs, runs, lines=()):
-    """lines: {what a line between two hosts is called: the hosts}"""
+def lines(stack, scratch, names):
+    """Those of LINES that this machine can make: {name: hosts}, until the stack ends."""
+    made = {}
+    try:
+        for name in names:
+            folder = Path(tempfile.mkdtemp(dir=scratch))
+            made[name] = stack.enter_context(Hosts(folder, 2, TIMEOUT_S))
+        if GIGABIT in made:
+            made[GIGABIT].limit("1gbit")
+    except NoHosts as error:
+        say(f"left out: {error}")
+    return made
+
+
+def scale(kindred, title, dataset, scratch, epochs, runs):
+    """One rank, two threads, two ranks, two hosts."""
     jobs = {name: (train(kindred, dataset, scratch / f"{i}", epochs, *way), scratch / f"{i}")
             for i, (name, way) in enumerate(WAYS.items())}
-    for name, hosts in dict(lines).items():
-        output = scratch / f"{len(jobs)}"
-        jobs[name] = (hosts.command("openmpi", [0, 1], kindred, *options(dataset, output, epochs, 1)), output)
-    found = take_turns(jobs, runs)
+    with contextlib.ExitStack() as stack:
+        for name, hosts in lines(stack, scratch, LINES).items():
+            output = scratch / f"{len(jobs)}"
+            jobs[name] = (hosts.command("openmpi", [0, 1], kindred, *options(dataset, output, epochs, 1)), output)
+        found = take_turns(jobs, runs)
     first = found["1 rank, 1 thread"][0]
     print_table([title, "s an epoch", "M positives a second", "times 1 rank, 1 thread", "MB sent an epoch and rank"],
                 [[name, f"{seconds / epochs:.3f}", f"{rows_of(dataset)[0] * epochs / seconds / 1e6:.1f}",
@@ -82,26 +101,19 @@ def scale(kindred, title, dataset, scratch, epochs, runs, lines=()):
                  for name, (seconds, sent) in found.items()])
 
 
-def on_hosts(kindred, title, dataset, scratch, epochs, runs):
-    """As scale, and over lines."""
-    with contextlib.ExitStack() as stack:
-        made = {}
-        try:
-            for i, name in enumerate(("2 hosts, 1 thread each", "2 hosts, 1 Gbit/s")):
-                (scratch / f"hosts{i}").mkdir()
-                made[name] = stack.enter_context(Hosts(scratch / f"hosts{i}", 2))
-            made["2 hosts, 1 Gbit/s"].limit("1gbit")
-        except NoHosts as error:
-            say(f"left out: {error}")
-        scale(kindred, title, dataset, scratch, epochs, runs, made)
-
-
 def weak(kindred, datasets, scratch, runs):
-    """Half the data for one rank, all of it for two."""
-    table = []
-    for name, dataset, ranks in (("half, 1 rank", datasets[0], 0), ("all, 2 ranks", datasets[1], 2)):
-        job = (train(kindred, dataset, scratch / "weak", BIG_EPOCHS, ranks, 1), scratch / "weak")
-        seconds, sent = take_turns({name: job}, runs)[name]
+    """Half the data for one rank, all of it for two, on one host and on two."""
+    half, whole = datasets
+    output, table = scratch / "weak", []
+    jobs = {"half, 1 rank": (train(kindred, half, output, BIG_EPOCHS, 0, 1), half),
+            "all, 2 ranks": (train(kindred, whole, output, BIG_EPOCHS, 2, 1), whole)}
+    with contextlib.ExitStack() as stack:
+        for title, hosts in lines(stack, scratch, LINES[:1]).items():
+            asked = options(whole, output, BIG_EPOCHS, 1)
+            jobs[f"all, {title}"] = (hosts.command("openmpi", [0, 1], kindred, *asked), whole)
+        taken = {name: take_turns({name: (command, output)}, runs)[name] for name, (command, _) in jobs.items()}
+    for name, (seconds, sent) in taken.items():
+        dataset = jobs[name][1]
         table.append([name, f"{rows_of(dataset)[0] / 1e6:.1f}", f"{seconds / BIG_EPOCHS:.2f}", f"{sent / 1e6:.0f}"])
     print_table(["weak scaling, 1 thread a rank", "M train rows", "s an epoch", "MB sent an epoch and rank"], table)
 
@@ -136,7 +148,7 @@ def main(kindred, source, folder):
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         scratch = Path(scratch)
         if "gowalla" in parts:
-            on_hosts(kindred, "Gowalla, dim 64", gowalla(kindred, source, folder), scratch, EPOCHS, RUNS)
+            scale(kindred, "Gowalla, dim 64", gowalla(kindred, source, folder), scratch, EPOCHS, RUNS)
         if "big" in parts:
             scale(kindred, f"{n // 10**6} M reviews", generated(kindred, folder / f"train-{n}", n), scratch, BIG_EPOCHS, 3)
         if "weak" in parts:

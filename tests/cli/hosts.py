@@ -16,7 +16,6 @@ import sys
 import time
 from pathlib import Path
 
-TIMEOUT_S = 40  # a job that hangs ends so
 PLACES = {
     "openmpi": ("mpirun.openmpi", "--bind-to", "none", "--mca", "btl", "self,tcp",
                 "--mca", "oob_tcp_keepalive_time", "3", "--mca", "oob_tcp_keepalive_intvl", "2",
@@ -51,10 +50,12 @@ class NoHosts(Exception):
 
 
 class Hosts:
-    def __init__(self, folder, n):
+    def __init__(self, folder, n, timeout_s=40):
+        """A job that hangs ends after timeout_s."""
         self.folder = Path(folder)
         self.n = n
         self.name = f"kindred-{os.getpid()}-{time.monotonic_ns() % 10**6}"
+        self.timeout_s = timeout_s
         self.relays = []
 
     def make(self):
@@ -141,7 +142,7 @@ class Hosts:
         ends = ":1" if impl == "openmpi" else ""
         places = ",".join(f"10.77.0.{i + 1}{ends}" for i in hosts)
         launcher = [part.format(agent=self.folder / "agent", hosts=places) for part in PLACES[impl]]
-        return ["timeout", "-v", "-k", "5", str(TIMEOUT_S), str(self.folder / "enter"), str(hosts[0]), *launcher, "-n",
+        return ["timeout", "-v", "-k", "5", str(self.timeout_s), str(self.folder / "enter"), str(hosts[0]), *launcher, "-n",
                 str(len(hosts)), str(program), *map(str, args)]
 
     def ranks(self, i, program, seconds=20):
