@@ -70,7 +70,7 @@ static int distance(const char *a, const char *b)
 const char *opt_suggest(const char *word, const char *const *names)
 {
     const char *best = NULL;
-    int nearest = MAX(2, (int)strlen(word) / 3) + 1;
+    int n = (int)strlen(word), nearest = MIN(MAX(2, n / 3), MAX(1, n / 2)) + 1;
 
     for (; *names; names++) {
         bool prefix = strlen(word) >= 3 && !strncmp(*names, word, strlen(word));
