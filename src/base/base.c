@@ -3,9 +3,16 @@
 #include <stdarg.h>
 #include <sys/mman.h>
 
+static char own_name[128];
+
+void name_process(const char *name)
+{
+    snprintf(own_name, sizeof own_name, "%s: ", name);
+}
+
 static void out_of_memory(size_t n, size_t size)
 {
-    fprintf(stderr, "kindred: out of memory (asked for %zu x %zu bytes)\n", n, size);
+    fprintf(stderr, "kindred: %sout of memory (asked for %zu x %zu bytes)\n", own_name, n, size);
     exit(1);
 }
 

@@ -43,6 +43,9 @@ char *xstrdup(const char *s);
 char *xstrndup(const char *s, size_t n);
 char *xasprintf(const char *fmt, ...) PRINTF(1, 2);
 
+/* How these call this process when they end it: one of several has a name. */
+void name_process(const char *name);
+
 /* Memory for the big arrays: zeroed, aligned to 64 bytes, to be given to free(). */
 void *xaligned(size_t n, size_t size);
 

@@ -32,6 +32,14 @@ static void name_rank(struct err *err, int r, const char *host)
     err_wrap(err, "rank %d (%s)", r, host);
 }
 
+static void name_own_process(void)
+{
+    char name[96];
+
+    snprintf(name, sizeof name, "rank %d (%s)", rank, own_host().name);
+    name_process(name);
+}
+
 /* ---- begin and end ---- */
 
 static bool refuse_slurm(const struct launcher *l, struct err *err)
@@ -98,8 +106,11 @@ bool comm_begin(struct err *err)
 {
     struct launcher l = launcher_find();
 
-    if (begin(&l, err))
+    if (begin(&l, err)) {
+        if (size > 1)
+            name_own_process();
         return true;
+    }
     if (l.rank > 0)
         name_rank(err, l.rank, own_host().name);
     return false;

@@ -241,3 +241,9 @@ def test_messages_on_their_way_do_not_keep_a_failed_job(mpirun, impl):
 @pytest.mark.parametrize("how", ("killed", "exits", "aborts"))
 def test_a_lost_rank_ends_the_job(mpirun, impl, how):
     assert mpirun(impl, 3, "lose", how, program="comm_ranks").returncode != 0
+
+
+def test_a_rank_without_memory_says_so_by_name_and_ends_the_job(mpirun, impl):
+    done = mpirun(impl, 3, "lose", "wants too much", program="comm_ranks")
+    assert done.returncode != 0
+    assert len(re.findall(r"^kindred: rank 2 \(\S+\): out of memory", done.stderr, re.M)) == 1, done.stderr
