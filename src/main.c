@@ -51,11 +51,6 @@ static const struct cmd *find_command(const char *name)
     return NULL;
 }
 
-static void report(const struct cmd *c, const struct err *err)
-{
-    log_failure(c->name, err->msg);
-}
-
 static int exit_code(const struct err *err)
 {
     if (err->kind == ERR_INTERRUPTED)
@@ -81,7 +76,7 @@ static bool begin(const struct cmd *c, const struct launcher *l, struct err *err
 static int failed_to_begin(const struct cmd *c, const struct launcher *l, const struct err *err)
 {
     if (l->local_rank == 0)
-        report(c, err);
+        log_failure(c->name, err->msg);
     else
         sleep(1);
     return exit_code(err);
@@ -112,11 +107,11 @@ static int fail(const struct cmd *c, struct err *err)
     int64_t code;
 
     if (!comm_failed(err, patience_s)) {
-        report(c, err);
+        log_failure(c->name, err->msg);
         comm_abort(exit_code(err));
     }
     if (comm_rank() == 0)
-        report(c, err);
+        log_failure(c->name, err->msg);
     code = exit_code(err);
     comm_all_fold(&code, 1, COMM_MAX); /* a signal may not have come to all */
     comm_all_end();
