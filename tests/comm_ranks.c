@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "comm/comm.h"
+#include "comm/common.h"
 #include "comm/module.h"
 
 #include <limits.h>
@@ -233,8 +234,35 @@ static void lateness(void)
         assert(comm_cost().waiting_s - before > 0.05);
 }
 
+/* Each rank writes its row of two arrays, and reads all. */
+static void mapping(void)
+{
+    int size = comm_size(), rank = comm_rank();
+    size_t n = (size_t)size * MOST;
+
+    for (int turn = 0; turn < 3; turn++) {
+        AUTO(comm_memory) m = {0};
+        char *x[2];
+
+        comm_all_map(&m, 2 * comm_memory_room(n, 1));
+        assert(m.data);
+        for (int k = 0; k < 2; k++) {
+            x[k] = comm_memory_take(&m, n, 1);
+            assert((uintptr_t)x[k] % 64 == 0);
+            for (int i = 0; i < MOST; i++)
+                assert(x[k][rank * MOST + i] == 0);
+            fill(x[k] + rank * MOST, MOST, rank, k, turn);
+        }
+        comm_all_wait();
+        for (int r = 0; r < size; r++)
+            for (int k = 0; k < 2; k++)
+                check(x[k] + r * MOST, MOST, r, k, turn);
+        comm_all_wait();
+    }
+}
+
 static void (*const cases[])(void) = {messages, testing,  sharing,  gathering, exchanging,
-                                      folding,  agreeing, counting, lateness};
+                                      folding,  agreeing, counting, lateness,  mapping};
 
 static void *run_cases(void *)
 {
@@ -300,6 +328,17 @@ static int loaded(const char *)
     assert(ok);
     printf("rank %d of %d: %s, pml %s\n", comm_rank(), comm_size(),
            strstr(maps.data, "libmpi") ? "MPI is loaded" : "no MPI is loaded", pml ? pml : "unset");
+    return 0;
+}
+
+/* Whether ranks have so many bytes in common. */
+static int memory(const char *size)
+{
+    AUTO(comm_memory) m = {0};
+
+    comm_all_map(&m, (size_t)atoll(size));
+    assert(m.data || !comm_memory_take(&m, 1, 1));
+    printf("%s\n", m.data ? "common" : "none");
     return 0;
 }
 
@@ -386,6 +425,7 @@ static const struct {
 } table[] = {
     {"calls", calls},   {"bulk", bulk},       {"speak", speak}, {"loaded", loaded},
     {"failed", failed}, {"pending", pending}, {"lose", lose},   {"processors", processors},
+    {"memory", memory},
 };
 
 int main(int argc, char **argv)

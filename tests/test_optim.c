@@ -46,7 +46,7 @@ static void make(struct optim_table *t, const char *name, float *rows, int dim)
     const struct tensor of = tensor_floats("x.weight", ROWS, dim, rows);
 
     optim_init(t, optimizer_find(name), &of);
-    optim_alloc(t);
+    optim_alloc(t, NULL);
 }
 
 /* Row 1 alone steps; its neighbours and what belongs to them stay. */

@@ -66,7 +66,7 @@ static void an_epoch_meets_each_positive_once(void **)
     for (int p = 0; p < ARRAY_LEN(partitions); p++) {
         AUTO(schedule) s = {0};
 
-        schedule_init(&s, &d.part[DATASET_TRAIN], USERS, ITEMS, partitions[p], 1, NULL, NULL);
+        schedule_init(&s, &d.part[DATASET_TRAIN], USERS, ITEMS, partitions[p], 1, NULL, NULL, NULL);
         for (int epoch = 0; epoch < 2; epoch++) {
             deal(&s, epoch);
             check_epoch(&s);
@@ -83,7 +83,7 @@ static void items_are_dealt_anew_each_epoch_and_evenly(void **)
     int together = 0;
 
     made_dataset(&d, USERS, ITEMS, 1);
-    schedule_init(&s, &d.part[DATASET_TRAIN], USERS, ITEMS, P, 1, NULL, NULL);
+    schedule_init(&s, &d.part[DATASET_TRAIN], USERS, ITEMS, P, 1, NULL, NULL, NULL);
     for (int epoch = 0; epoch < 200; epoch++) {
         bool met[P] = {0};
 
@@ -110,7 +110,7 @@ static void user_blocks_have_about_the_same_work(void **)
     const struct interactions *train = &d.part[DATASET_TRAIN];
 
     made_dataset(&d, USERS, ITEMS, 1);
-    schedule_init(&s, train, USERS, ITEMS, P, 1, NULL, NULL);
+    schedule_init(&s, train, USERS, ITEMS, P, 1, NULL, NULL, NULL);
     for (int b = 0; b < P; b++) {
         int64_t n = train->offsets[s.user_begin[b + 1]] - train->offsets[s.user_begin[b]];
 
@@ -203,7 +203,7 @@ static void blocks_travel_to_where_the_schedule_has_them(void **)
                 struct schedule_part part = schedule_part_of(r, ranks, partitions[p], ITEMS);
 
                 schedule_init(&s[r], &d.part[DATASET_TRAIN], USERS, ITEMS, partitions[p], 1, &part,
-                              begin);
+                              begin, NULL);
                 schedule_deal(&s[r], 3);
             }
             check_travel(s, ranks, partitions[p]);
@@ -251,7 +251,7 @@ static void pools_are_weighed_by_popularity(void **)
     made_dataset(&d, USERS, ITEMS, 1);
     for (int64_t k = 0; k < train->n; k++)
         count[train->items[k]]++;
-    schedule_init(&s, train, USERS, ITEMS, P, 1, NULL, NULL);
+    schedule_init(&s, train, USERS, ITEMS, P, 1, NULL, NULL, NULL);
     schedule_weigh(&s, 0.75);
     for (int epoch = 0; epoch < 3; epoch++) {
         deal(&s, epoch);

@@ -74,16 +74,16 @@ static void mf_init(struct model *m, const struct interactions *train)
     float a = (float)mf_opts_of(m)->init / sqrtf((float)dim);
     struct tensor t[MODEL_TENSORS_MAX];
 
-    mf->users = xaligned((size_t)m->n_users * (size_t)dim, sizeof(float));
-    mf->items = xaligned((size_t)m->n_items * (size_t)dim, sizeof(float));
+    mf->users = model_room(m->common, OF_USERS, (size_t)m->n_users * (size_t)dim);
+    mf->items = model_room(m->common, OF_ITEMS, (size_t)m->n_items * (size_t)dim);
     if (mf_opts_of(m)->item_bias)
-        mf->bias = xaligned((size_t)m->n_items, sizeof(float));
+        mf->bias = model_room(m->common, OF_ITEMS, (size_t)m->n_items);
     mf_tensors(m, t);
     learn_fill(m, &t[0], a, train, 0);
     learn_fill(m, &t[1], a, NULL, 1);
     name_tables(m);
     for (int i = 0; i < (mf->bias ? 3 : 2); i++)
-        optim_alloc(table(mf, i));
+        optim_alloc(table(mf, i), m->common);
 }
 
 static double mf_rate(const struct model *m, double progress)
@@ -298,9 +298,9 @@ static void mf_forget(struct model *m)
 
 static void mf_release(struct model *m)
 {
-    free(mf_of(m)->users);
-    free(mf_of(m)->items);
-    free(mf_of(m)->bias);
+    model_room_free(m->common, OF_USERS, mf_of(m)->users);
+    model_room_free(m->common, OF_ITEMS, mf_of(m)->items);
+    model_room_free(m->common, OF_ITEMS, mf_of(m)->bias);
     for (int i = 0; i < MF_TENSORS; i++)
         optim_table_release(table(mf_of(m), i));
     for (int i = 0; i < SCRATCH_MAX; i++)

@@ -25,6 +25,18 @@ const struct model_ops *model_find(const char *name, struct err *err)
     return NULL;
 }
 
+float *model_room(struct comm_memory *common, enum tensor_of of, size_t n)
+{
+    return common && of == OF_ITEMS ? comm_memory_take(common, n, sizeof(float))
+                                    : xaligned(n, sizeof(float));
+}
+
+void model_room_free(const struct comm_memory *common, enum tensor_of of, float *room)
+{
+    if (!common || of != OF_ITEMS)
+        free(room);
+}
+
 /* The n-th text among the options; NULL behind the last. */
 static opt_text *text_option(const struct model_ops *ops, void *options, int n)
 {

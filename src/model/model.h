@@ -14,6 +14,7 @@
 
 #include "base/file.h"
 #include "base/opt.h"
+#include "comm/common.h"
 #include "data/dataset.h"
 #include "model/cell.h"
 
@@ -93,8 +94,14 @@ struct model {
     /* Of a part of a model, that learns for one of many ranks (train/share.h): which users and
      * items of the whole its rows are. n_users and n_items are then its own. */
     int32_t first_user;
-    const int32_t *item_ids; /* (n_items) -1: none; NULL: row i is item i */
+    const int32_t *item_ids;    /* (n_items) -1: none; NULL: row i is item i */
+    struct comm_memory *common; /* where the rows of items are, for all ranks; NULL: its own */
 };
+
+/* Room for n numbers, zeroed, of a tensor's rows or of what learning carries for them; and an end
+ * to it. common: the model's. */
+float *model_room(struct comm_memory *common, enum tensor_of of, size_t n);
+void model_room_free(const struct comm_memory *common, enum tensor_of of, float *room);
 
 /* Which user or item of the whole model a row of m's tensor is of; -1: of none. */
 static inline int64_t model_row_id(const struct model *m, const struct tensor *t, int64_t row)

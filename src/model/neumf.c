@@ -174,7 +174,7 @@ static void neumf_release(struct model *m)
     neumf_learn_release(nm);
     for (int t = 0; t < NEUMF_TENSORS; t++) {
         optim_table_release(&nm->table[t]);
-        free(nm->data[t]);
+        model_room_free(m->common, belongs_to(t), nm->data[t]);
     }
 }
 
@@ -241,9 +241,10 @@ static void neumf_init(struct model *m, const struct interactions *train)
     for (int t = 0; t < NEUMF_TENSORS; t++) {
         if (!all[t].rows)
             continue;
-        nm->data[t] = all[t].data = xaligned((size_t)(all[t].rows * all[t].cols), sizeof(float));
+        nm->data[t] = all[t].data =
+            model_room(m->common, all[t].of, (size_t)(all[t].rows * all[t].cols));
         describe_table(nm, t, &all[t]);
-        optim_alloc(&nm->table[t]);
+        optim_alloc(&nm->table[t], m->common);
         if (t < NEUMF_OUTPUT)
             fill_rows(m, t, &all[t], train);
     }

@@ -38,16 +38,17 @@ void optim_init(struct optim_table *t, const struct optimizer *how, const struct
     }
 }
 
-void optim_alloc(struct optim_table *t)
+void optim_alloc(struct optim_table *t, struct comm_memory *common)
 {
+    t->common = common;
     for (int k = 0; k < t->how->n_states; k++)
-        t->state[k] = xaligned((size_t)t->n * (size_t)t->state_dim[k], sizeof(float));
+        t->state[k] = model_room(common, t->of, (size_t)t->n * (size_t)t->state_dim[k]);
 }
 
 void optim_table_release(struct optim_table *t)
 {
     for (int k = 0; k < OPTIM_STATE_MAX; k++)
-        free(t->state[k]);
+        model_room_free(t->common, t->of, t->state[k]);
     *t = (struct optim_table){0};
 }
 

@@ -45,11 +45,12 @@ struct optim_table {
     float *state[OPTIM_STATE_MAX]; /* (n, state_dim) each, 0 at first */
     int state_dim[OPTIM_STATE_MAX];
     char state_name[OPTIM_STATE_MAX][OPTIM_NAME_MAX]; /* "optimizer.item_embedding.weight.mean" */
+    const struct comm_memory *common; /* where the state is, if it's of items; NULL: its own */
 };
 
-/* Set names and sizes alone, from the tensor's; then optim_alloc the state. */
+/* Set names and sizes alone, from the tensor's; then allocate the state; common: the model's. */
 void optim_init(struct optim_table *t, const struct optimizer *how, const struct tensor *of);
-void optim_alloc(struct optim_table *t);
+void optim_alloc(struct optim_table *t, struct comm_memory *common);
 void optim_table_release(struct optim_table *t);
 
 /* List the state, behind what is listed already: out[n ..]. Returns how many there are then. */

@@ -15,7 +15,7 @@
  * has put aside holds up no other until its rows are needed.
  *
  * On a rank (share.h) the jobs are those of its own user blocks, and for the last of these the item
- * block comes from the next rank.
+ * block comes from the next rank; or, in common, that rank's first user block is done with it.
  *
  * For a model that learns in rounds (model.h) a stratum is a stage for each round, and a job needs
  * all of the stage before, and the join that whoever ends it last does. */
@@ -27,7 +27,7 @@ struct epoch {
     double progress;
     struct tally *loss; /* (p) a block's cells come one after the other: sums in a fixed order */
     atomic_int next;    /* job: stage * p + block */
-    atomic_int *done;   /* (p) stages that are done; of the blocks that are here */
+    atomic_int *done;   /* (p) stages that are done; of the blocks that are here, or in common */
     atomic_int sorted;  /* blocks whose stage 0 is done */
     atomic_int ended;   /* rounds: jobs that are done */
     atomic_int joined;  /* rounds: stages that are done, join and all */
@@ -92,7 +92,7 @@ static int strata_done(const struct epoch *e, int block)
 
 static void travel(const struct epoch *e)
 {
-    if (e->share)
+    if (e->s->travels)
         share_travel(e->share, strata_done(e, e->s->part.first));
 }
 
@@ -118,6 +118,18 @@ static void await_visit(const struct epoch *e, int visit)
         share_waited(e->share, clock_seconds() - start);
 }
 
+/* In common the next rank's first block is seen as any other. */
+static void await_neighbour(struct epoch *e, int stage)
+{
+    atomic_int *done = &e->done[(e->s->part.first + e->s->part.n) % e->s->p];
+    double start = clock_seconds();
+
+    if (atomic_load_explicit(done, memory_order_acquire) >= stage)
+        return;
+    await(done, stage);
+    share_waited(e->share, clock_seconds() - start);
+}
+
 /* Stage 1 needs all of stage 0: where negatives are weighed, the tables to draw from of an item
  * block are made by any user block of the rank. */
 static void await_turn_on_rank(struct epoch *e, int stage, int block)
@@ -134,6 +146,8 @@ static void await_turn_on_rank(struct epoch *e, int stage, int block)
         return;
     if (block < last)
         await_on_rank(e, &e->done[block + 1], stage);
+    else if (e->s->common)
+        await_neighbour(e, stage);
     else
         await_visit(e, part->n - 1 + stage - 1);
 }
@@ -172,7 +186,7 @@ static void pass_blocks(struct epoch *e, int stage)
 {
     int stratum = stratum_of(e, stage);
 
-    if (stage + 1 < e->first_stage[stratum + 1] || stratum + 1 == e->s->p)
+    if (!e->s->travels || stage + 1 < e->first_stage[stratum + 1] || stratum + 1 == e->s->p)
         return;
     for (int tries = 0; !share_is_here(e->share, e->s->part.n + stratum);) {
         share_travel(e->share, stratum + 1);
@@ -258,6 +272,10 @@ void epoch_run(const struct epoch_plan *plan, int epoch, double progress, struct
                       .loss = loss,
                       .done = done};
 
+    if (plan->share && plan->share->done)
+        e.done = plan->share->done;
+    for (int b = 0; b < plan->s->part.n; b++)
+        atomic_store(&e.done[plan->s->part.first + b], 0);
     if (plan->share)
         share_all_deal(plan->share, epoch);
     else

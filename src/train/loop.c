@@ -244,8 +244,10 @@ static void init_schedule(struct run *run)
     struct schedule_part part =
         schedule_part_of(comm_rank(), comm_size(), r->partitions, d->n_items);
 
+    if (run->plan->user_begin)
+        share_all_map(run->m, &r->common);
     schedule_init(run->s, train, d->n_users, d->n_items, r->partitions, run->m->seed,
-                  run->plan->user_begin ? &part : NULL, run->plan->user_begin);
+                  run->plan->user_begin ? &part : NULL, run->plan->user_begin, &r->common);
     schedule_weigh(run->s,
                    run->m->ops->popularity_power ? run->m->ops->popularity_power(run->m) : 0);
 }
@@ -366,6 +368,7 @@ void loop_result_release(struct loop_result *r)
         share_release(r->share);
     free(r->share);
     schedule_release(&r->schedule);
+    comm_memory_release(&r->common);
     *r = (struct loop_result){0};
 }
 

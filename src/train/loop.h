@@ -52,6 +52,7 @@ struct loop_result {
     struct loop_best best;
     struct rank_plan metrics; /* of the looks at val */
     double init_s, epochs_s, val_s;
+    struct comm_memory common; /* of the schedule and the share, where ranks can have it */
     struct schedule schedule;
     struct loop_rank *ranks; /* (n_ranks) */
     int n_ranks;             /* 0: alone */

@@ -188,21 +188,42 @@ static void date_items(struct schedule *s)
         fold_since(s);
 }
 
-/* The room that only a part needs. */
-static void init_part(struct schedule *s)
+/* The room that is needed where item blocks travel alone. */
+static void init_travel(struct schedule *s)
 {
     size_t items = (size_t)s->n_items, visits = (size_t)(s->p + s->part.n - 1);
 
     place_blocks(s);
+    s->block_of = xcalloc(items, sizeof *s->block_of);
     s->place_of = xcalloc(items, sizeof *s->place_of);
     s->end_item = xcalloc((size_t)s->part.n_rows, sizeof *s->end_item);
     s->visit_begin = xcalloc(visits + 1, sizeof *s->visit_begin);
     s->pool = xcalloc(items + (size_t)s->part.n_rows, sizeof *s->pool);
 }
 
+/* A row is an item. */
+static void init_pool(struct schedule *s, struct comm_memory *common)
+{
+    size_t items = (size_t)s->n_items;
+
+    s->common = common;
+    s->block_of = common ? comm_memory_take(common, items, sizeof *s->block_of)
+                         : xcalloc(items, sizeof *s->block_of);
+    s->pool =
+        common ? comm_memory_take(common, items, sizeof *s->pool) : xcalloc(items, sizeof *s->pool);
+}
+
+size_t schedule_common(int32_t n_items)
+{
+    const struct schedule *s = NULL;
+
+    return comm_memory_room((size_t)n_items, sizeof *s->block_of) +
+           comm_memory_room((size_t)n_items, sizeof *s->pool);
+}
+
 void schedule_init(struct schedule *s, const struct interactions *train, int32_t n_users,
                    int32_t n_items, int partitions, uint64_t seed, const struct schedule_part *part,
-                   const int32_t *user_begin)
+                   const int32_t *user_begin, struct comm_memory *common)
 {
     size_t p = (size_t)partitions, n = (size_t)train->n, items = (size_t)n_items;
 
@@ -213,11 +234,11 @@ void schedule_init(struct schedule *s, const struct interactions *train, int32_t
         .n_items = n_items,
         .p = partitions,
         .apart = part != NULL,
+        .travels = part && (!common || !common->data),
         .part = part ? *part : (struct schedule_part){.size = 1, .n = partitions},
         .seed = seed,
         .user_begin = xcalloc(p + 1, sizeof *s->user_begin),
         .by_popularity = xcalloc(items, sizeof *s->by_popularity),
-        .block_of = xcalloc(items, sizeof *s->block_of),
         .pool_begin = xcalloc(p + 1, sizeof *s->pool_begin),
         .cell_begin = xcalloc(p * p + 1, sizeof *s->cell_begin),
         .users = xaligned(n, sizeof *s->users),
@@ -225,13 +246,13 @@ void schedule_init(struct schedule *s, const struct interactions *train, int32_t
         .when = train->times ? xaligned(n, sizeof *s->when) : NULL,
         .since = xcalloc(items, sizeof *s->since),
     };
-    if (s->apart)
-        init_part(s);
+    if (s->travels)
+        init_travel(s);
     else
-        s->pool = xcalloc(items, sizeof *s->pool);
+        init_pool(s, part ? common : NULL);
     cut_users(s, user_begin);
     rank_items(s);
-    for (int32_t k = 0; s->apart && k < n_items; k++)
+    for (int32_t k = 0; s->travels && k < n_items; k++)
         s->place_of[s->by_popularity[k]] = k / partitions;
     date_items(s);
 }
@@ -260,8 +281,10 @@ void schedule_release(struct schedule *s)
     free(s->work);
     free(s->user_begin);
     free(s->by_popularity);
-    free(s->block_of);
-    free(s->pool);
+    if (!s->common) {
+        free(s->block_of);
+        free(s->pool);
+    }
     free(s->place_of);
     free(s->end_item);
     free(s->visit_begin);
@@ -332,7 +355,7 @@ static void put_item(struct schedule *s, int32_t item, int block, int32_t place)
     int visit = (block - s->part.first + s->p) % s->p;
 
     s->block_of[item] = (uint8_t)block;
-    if (!s->apart) {
+    if (!s->travels) {
         s->pool[s->pool_begin[block] + place] = (struct candidate){item, s->since[item]};
         return;
     }
@@ -345,29 +368,34 @@ static void put_item(struct schedule *s, int32_t item, int block, int32_t place)
 
 void schedule_deal(struct schedule *s, int epoch)
 {
-    int32_t n_groups = (s->n_items + s->p - 1) / s->p;
+    int64_t n_groups = (s->n_items + s->p - 1) / s->p;
+    int rank = s->common ? s->part.rank : 0, size = s->common ? s->part.size : 1;
+    int32_t begin = (int32_t)schedule_share(n_groups, rank, size),
+            end = (int32_t)schedule_share(n_groups, rank + 1, size);
 
     s->epoch = epoch;
     size_blocks(s);
-    if (s->apart) {
+    if (s->travels) {
         size_visits(s);
         memset(s->end_item, -1, (size_t)s->part.n_rows * sizeof *s->end_item);
     }
-#pragma omp parallel for if (n_groups > 256)
-    for (int32_t g = 0; g < n_groups; g++) {
+#pragma omp parallel for if (end - begin > 256)
+    for (int32_t g = begin; g < end; g++) {
         int32_t blocks[SCHEDULE_MAX], first = g * s->p;
 
         deal_group(s, first, blocks);
         for (int32_t k = 0; k < s->p && first + k < s->n_items; k++)
             put_item(s, s->by_popularity[first + k], blocks[k], g);
     }
+    if (s->common)
+        comm_all_wait();
 }
 
 static void weigh_pool(struct schedule *s, int item_block)
 {
     int32_t begin = s->pool_begin[item_block], end = s->pool_begin[item_block + 1];
 
-    for (int32_t k = begin; !s->apart && k < end; k++)
+    for (int32_t k = begin; !s->travels && k < end; k++)
         s->weight_left[k] = s->weight[s->pool[k].item];
     alias_build(s->alias + begin, s->weight_left + begin, s->work + begin, end - begin);
 }
@@ -400,7 +428,7 @@ void schedule_sort(struct schedule *s, int user_block)
     }
     if (user_block + 1 == s->part.first + s->part.n)
         s->cell_begin[(user_block + 1) * s->p] = x->n;
-    if (s->apart)
+    if (s->travels)
         find_rows(s, user_block, rows);
     for (int32_t u = first; u < end; u++)
         for (int64_t k = x->offsets[u]; k < x->offsets[u + 1]; k++) {
@@ -408,7 +436,7 @@ void schedule_sort(struct schedule *s, int user_block)
             int64_t to = at[block]++;
 
             s->users[to] = u;
-            s->items[to] = s->apart ? rows[block] + s->place_of[item] : item;
+            s->items[to] = s->travels ? rows[block] + s->place_of[item] : item;
             if (s->when)
                 s->when[to] = time_of(s, k);
         }
@@ -420,8 +448,8 @@ struct cell schedule_cell(const struct schedule *s, int stratum, int user_block)
 {
     int item_block = (user_block + stratum) % s->p;
     int cell = user_block * s->p + item_block;
-    int32_t pool =
-        s->apart ? s->visit_begin[user_block - s->part.first + stratum] : s->pool_begin[item_block];
+    int32_t pool = s->travels ? s->visit_begin[user_block - s->part.first + stratum]
+                              : s->pool_begin[item_block];
     int64_t begin = s->cell_begin[cell];
 
     return (struct cell){

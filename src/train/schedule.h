@@ -52,21 +52,23 @@ int schedule_owner(int64_t total, int64_t index, int size);
 struct schedule {
     const struct interactions *train; /* borrowed */
     int32_t n_users, n_items;
-    int p;      /* blocks */
-    bool apart; /* `part` is not all */
+    int p;        /* blocks */
+    bool apart;   /* `part` is not all */
+    bool travels; /* item blocks go from rank to rank; else apart or not a row is an item */
     struct schedule_part part;
-    struct schedule_place start[SCHEDULE_MAX]; /* apart: of each block's first item */
+    struct comm_memory *common;                /* has pool and block_of for all ranks; else NULL */
+    struct schedule_place start[SCHEDULE_MAX]; /* travels: of each block's first item */
     uint64_t seed;
     int epoch;              /* for which the items are dealt */
     int32_t *user_begin;    /* (p + 1) block b is users user_begin[b] .. user_begin[b + 1] - 1 */
     int32_t *by_popularity; /* (n_items) most popular first; equal ones by index */
     uint8_t *block_of;      /* (n_items) */
-    int32_t *place_of;      /* (n_items) within its block, always the same; NULL unless apart */
+    int32_t *place_of; /* (n_items) within its block, always the same; NULL unless it travels */
     int32_t *end_item; /* (part.n_rows) whose row it is when the epoch has ended; -1: nobody's */
-    struct candidate *pool; /* (n_items) items, block after block; apart: rows, visit after visit,
+    struct candidate *pool; /* (n_items) items, block after block; travels: rows, visit after visit,
                                p + part.n - 1 of them */
     int32_t *pool_begin;    /* (p + 1) items of the blocks before */
-    int32_t *visit_begin;   /* (p + part.n) into pool; NULL unless apart */
+    int32_t *visit_begin;   /* (p + part.n) into pool; NULL unless it travels */
     int64_t *cell_begin;    /* (p * p + 1) cell of user block b and item block i at b * p + i */
     int32_t *users, *items,
         *when;      /* (train->n) positives, cell after cell; when: NULL without times */
@@ -86,10 +88,14 @@ int schedule_partitions(int64_t n_samples, int32_t n_users, int32_t n_items);
 /* Memory: 8 bytes a sample, 12 where train has times; 17 an item. 1 <= partitions <= SCHEDULE_MAX.
  *
  * part: of a rank, NULL if it's alone; then all ranks call, `train` and n_users are of the part's
- * users, user_begin (partitions + 1) says where blocks begin among all; 21 bytes an item. */
+ * users, user_begin (partitions + 1) says where blocks begin among all. common: has items in common
+ * for all ranks, who deal them together, if it has schedule_common(n_items) bytes or more; else, or
+ * NULL, they travel: 21 bytes an item. */
 void schedule_init(struct schedule *s, const struct interactions *train, int32_t n_users,
                    int32_t n_items, int partitions, uint64_t seed, const struct schedule_part *part,
-                   const int32_t *user_begin);
+                   const int32_t *user_begin, struct comm_memory *common);
+size_t schedule_common(int32_t n_items);
+
 /* Draw negatives in proportion to (train rows) ^ power: 32 bytes an item more; 0 changes nothing.
  * By all ranks. */
 void schedule_weigh(struct schedule *s, double power);
@@ -106,8 +112,8 @@ struct cell schedule_cell(const struct schedule *s, int stratum, int user_block)
 /* The number of positives in the stratum's largest cell, of those that are here. */
 int64_t schedule_largest(const struct schedule *s, int stratum);
 
-/* Apart: where the item's row is when the epoch begins; and at rest: between epochs, items in
- * order, each rank its share of them. */
+/* Where it travels: where the item's row is when the epoch begins; and at rest: between epochs,
+ * items in order, each rank its share of them. */
 struct schedule_place schedule_start(const struct schedule *s, int32_t item);
 struct schedule_place schedule_rest(const struct schedule *s, int32_t item);
 

@@ -160,10 +160,52 @@ static void moves_make(const struct moves *m, struct share *sh, int64_t cols, co
 
 /* ---- set-up ---- */
 
+int64_t share_row_begin(const struct share *sh, enum tensor_of of, int rank)
+{
+    return of == OF_USERS ? sh->user_first[rank]
+                          : schedule_share(sh->s->n_items, rank, sh->s->part.size);
+}
+
+/* How many items rest here, from `first` on. */
+static int32_t n_rested(const struct share *sh, int32_t *first)
+{
+    int rank = sh->s->part.rank;
+
+    *first = (int32_t)share_row_begin(sh, OF_ITEMS, rank);
+    return (int32_t)share_row_begin(sh, OF_ITEMS, rank + 1) - *first;
+}
+
 static int list_all(struct model *m, struct tensor out[2 * MODEL_TENSORS_MAX], int *n_model)
 {
     *n_model = m->ops->tensors(m, out);
     return *n_model + model_training(m, out + *n_model);
+}
+
+/* What the share has of the whole; of items in common the rank's rows at rest. */
+static int list_own(struct share *sh, struct tensor out[2 * MODEL_TENSORS_MAX], int *n_model)
+{
+    int32_t first, n_items = n_rested(sh, &first);
+    int n = list_all(sh->m, out, n_model);
+
+    for (int i = 0; i < n && sh->s->common; i++)
+        if (out[i].of == OF_ITEMS) {
+            out[i].rows = n_items;
+            out[i].data += first * out[i].cols;
+        }
+    return n;
+}
+
+void share_all_map(struct model *whole, struct comm_memory *common)
+{
+    struct tensor all[2 * MODEL_TENSORS_MAX];
+    int n_model, n = list_all(whole, all, &n_model);
+    size_t size = schedule_common(whole->n_items) +
+                  comm_memory_room(SCHEDULE_MAX, sizeof *((struct share *)0)->done);
+
+    for (int i = 0; i < n; i++)
+        if (all[i].of == OF_ITEMS)
+            size += comm_memory_room((size_t)(all[i].rows * all[i].cols), sizeof *all[i].data);
+    comm_all_map(common, size);
 }
 
 static void list_items(struct share *sh)
@@ -192,6 +234,16 @@ static void name_rows(struct share *sh)
     }
 }
 
+/* Each rank fills its share. */
+static void name_own_rows(struct share *sh)
+{
+    int32_t first, n = n_rested(sh, &first);
+
+    sh->item_ids = xcalloc((size_t)sh->s->n_items, sizeof *sh->item_ids);
+    for (int32_t i = 0; i < sh->s->n_items; i++)
+        sh->item_ids[i] = i >= first && i < first + n ? i : -1;
+}
+
 void share_init(struct share *sh, struct model *whole, struct schedule *s,
                 const int32_t *user_begin, const struct interactions *train)
 {
@@ -201,12 +253,18 @@ void share_init(struct share *sh, struct model *whole, struct schedule *s,
     sh->user_first = xcalloc((size_t)size + 1, sizeof *sh->user_first);
     for (int r = 0; r <= size; r++)
         sh->user_first[r] = user_begin[schedule_share(s->p, r, size)];
-    schedule_deal(s, 0);
-    name_rows(sh);
-    sh->m = model_new(whole->ops, s->n_users, s->part.n_rows, whole->digest, whole->options,
-                      whole->seed);
+    if (s->common) {
+        sh->done = comm_memory_take(s->common, SCHEDULE_MAX, sizeof *sh->done);
+        name_own_rows(sh);
+    } else {
+        schedule_deal(s, 0);
+        name_rows(sh);
+    }
+    sh->m = model_new(whole->ops, s->n_users, s->common ? s->n_items : s->part.n_rows,
+                      whole->digest, whole->options, whole->seed);
     sh->m->first_user = sh->user_first[s->part.rank];
     sh->m->item_ids = sh->item_ids;
+    sh->m->common = s->common;
     sh->m->ops->init(sh->m, train);
     list_items(sh);
     sh->travel.out = xcalloc((size_t)(s->part.n_slots * sh->n_tensors), sizeof *sh->travel.out);
@@ -241,21 +299,6 @@ static void move_on(struct share *sh, int epoch)
         moves_make(&moves, sh, sh->items[i].cols, sh->items[i].data, sh->items[i].data);
 }
 
-int64_t share_row_begin(const struct share *sh, enum tensor_of of, int rank)
-{
-    return of == OF_USERS ? sh->user_first[rank]
-                          : schedule_share(sh->s->n_items, rank, sh->s->part.size);
-}
-
-/* How many items rest here, from `first` on. */
-static int32_t n_rested(const struct share *sh, int32_t *first)
-{
-    int rank = sh->s->part.rank;
-
-    *first = (int32_t)share_row_begin(sh, OF_ITEMS, rank);
-    return (int32_t)share_row_begin(sh, OF_ITEMS, rank + 1) - *first;
-}
-
 static void wake(struct share *sh, int epoch)
 {
     int32_t first, n = n_rested(sh, &first);
@@ -279,7 +322,9 @@ void share_all_deal(struct share *sh, int epoch)
 {
     struct travel *t = &sh->travel;
 
-    if (sh->state == SHARE_ENDED)
+    if (sh->s->common)
+        schedule_deal(sh->s, epoch);
+    else if (sh->state == SHARE_ENDED)
         move_on(sh, epoch);
     else if (sh->state == SHARE_RESTED)
         wake(sh, epoch);
@@ -371,6 +416,8 @@ void share_leave(struct share *sh)
 {
     struct travel *t = &sh->travel;
 
+    if (sh->s->common)
+        return;
     share_travel(sh, sh->s->p);
     for (; t->left < t->sent; t->left++)
         for (int i = 0; i < sh->n_tensors; i++)
@@ -391,7 +438,7 @@ void share_all_gather(const struct schedule_part *part, int p, void *rows, size_
 void rested_release(struct rested *r)
 {
     for (int i = 0; i < r->n; i++)
-        if (r->owns_all || r->t[i].of == OF_ITEMS)
+        if (r->owns == OWNS_ALL || (r->owns == OWNS_ITEMS && r->t[i].of == OF_ITEMS))
             free(r->t[i].data);
     *r = (struct rested){0};
 }
@@ -401,13 +448,15 @@ static size_t bytes_of(const struct tensor *t)
     return (size_t)(t->rows * t->cols) * sizeof *t->data;
 }
 
-/* Tensors as the share has them; those of items, and with `keep` all, with room of their own. */
+/* Tensors as the share has them; those of items, unless they're in common, and with `keep` all,
+ * with room of their own. */
 static void make_rested(struct share *sh, bool keep, struct rested *out)
 {
     int32_t first, n_items = n_rested(sh, &first);
+    bool common = sh->s->common;
 
-    *out = (struct rested){.owns_all = keep};
-    out->n = list_all(sh->m, out->t, &out->n_model);
+    *out = (struct rested){.owns = keep ? OWNS_ALL : common ? OWNS_NONE : OWNS_ITEMS};
+    out->n = list_own(sh, out->t, &out->n_model);
     if (keep) /* a model to be saved, that learns no more */
         out->n = out->n_model;
     for (int i = 0; i < out->n; i++) {
@@ -415,19 +464,18 @@ static void make_rested(struct share *sh, bool keep, struct rested *out)
 
         if (t->of == OF_ITEMS)
             t->rows = n_items;
-        if (t->of == OF_ITEMS || keep)
+        if (keep || (t->of == OF_ITEMS && !common))
             t->data = xaligned((size_t)MAX(t->rows * t->cols, 1), sizeof *t->data);
     }
 }
 
-void share_all_rest(struct share *sh, bool keep, struct rested *out)
+/* Items that travel, to where they rest. */
+static void rest_items(struct share *sh, struct rested *out)
 {
     struct tensor all[2 * MODEL_TENSORS_MAX];
     AUTO(moves) moves = {0};
     int n_model;
 
-    assert(sh->state != SHARE_READY);
-    make_rested(sh, keep, out);
     list_all(sh->m, all, &n_model);
     if (sh->state == SHARE_ENDED)
         moves_find(&moves, sh->s, sh->s->end_item, sh->s->part.n_rows, schedule_rest);
@@ -436,8 +484,22 @@ void share_all_rest(struct share *sh, bool keep, struct rested *out)
             memcpy(out->t[i].data, sh->rest.t[i].data, bytes_of(&out->t[i]));
         else if (all[i].of == OF_ITEMS)
             moves_make(&moves, sh, all[i].cols, all[i].data, out->t[i].data);
-        else if (keep)
-            memcpy(out->t[i].data, all[i].data, bytes_of(&all[i]));
+}
+
+void share_all_rest(struct share *sh, bool keep, struct rested *out)
+{
+    struct tensor own[2 * MODEL_TENSORS_MAX];
+    bool common = sh->s->common;
+    int n_model;
+
+    assert(sh->state != SHARE_READY);
+    make_rested(sh, keep, out);
+    list_own(sh, own, &n_model);
+    if (!common)
+        rest_items(sh, out);
+    for (int i = 0; keep && i < out->n; i++)
+        if (common || own[i].of != OF_ITEMS)
+            memcpy(out->t[i].data, own[i].data, bytes_of(&own[i]));
 }
 
 static void take_tensor(struct share *sh, const struct tensor *from, struct tensor *to)

@@ -1,6 +1,10 @@
 /* share.h - one rank's share of a model in training: the rows of its users, and those of the item
  * blocks that are with it for the time being (schedule.h says which). No rank holds a whole table.
  *
+ * Ranks of one host have the items in common: one table in memory that all of them see
+ * (comm/common.h), in which no block has to go anywhere. A rank learns from a cell once the next
+ * one is done with it, as threads do.
+ *
  * Calls whose names begin with share_all are made by all ranks, in the same order. */
 #ifndef KINDRED_SHARE_H
 #define KINDRED_SHARE_H
@@ -16,7 +20,7 @@
 struct rested {
     struct tensor t[2 * MODEL_TENSORS_MAX];
     int n, n_model;
-    bool owns_all; /* else only the tensors of items: others are those that learn */
+    enum { OWNS_NONE, OWNS_ITEMS, OWNS_ALL } owns; /* others are those that learn */
 };
 
 void rested_release(struct rested *r);
@@ -36,7 +40,8 @@ struct share {
     struct schedule *s;  /* borrowed */
     int32_t first_user[2];
     int32_t *user_first; /* (size + 1) where the ranks' users begin */
-    int32_t *item_ids;   /* (n_rows) as the first epoch begins */
+    int32_t *item_ids;   /* (n_rows) as the first epoch begins; in common: the rank's to fill */
+    atomic_int *done;    /* (p) in common: for epoch.c; else NULL */
     struct tensor
         items[2 * MODEL_TENSORS_MAX]; /* those of m, learned and carried, with items' rows */
     int n_tensors;
@@ -48,9 +53,12 @@ struct share {
     _Atomic int64_t waited_ns; /* for item blocks, all threads */
 };
 
+/* Room for schedule and items of `whole` in common, where there can be; by all ranks. */
+void share_all_map(struct model *whole, struct comm_memory *common);
+
 /* Make the rank's part of `whole` and start it, as `whole` would start. user_begin (p + 1) of the
- * user blocks; s, train: the part's. The first epoch must be `epoch` 0, or follow share_all_take.
- */
+ * user blocks; s, train: the part's; common: as s has it. The first epoch must be `epoch` 0, or
+ * follow share_all_take. */
 void share_init(struct share *sh, struct model *whole, struct schedule *s,
                 const int32_t *user_begin, const struct interactions *train);
 void share_release(struct share *sh);

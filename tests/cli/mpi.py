@@ -50,9 +50,9 @@ class Launcher:
         assert "timeout: sending signal" not in done.stderr, f"{args}: did not end\n{done.stdout}{done.stderr}"
         return done
 
-    def ok(self, impl, n, *args):
+    def ok(self, impl, n, *args, **variables):
         """What a job that succeeds prints."""
-        done = self(impl, n, *args)
+        done = self(impl, n, *args, **variables)
         assert done.returncode == 0, f"{args}: exit {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 

@@ -17,6 +17,7 @@ import subprocess
 
 import pytest
 
+import mpi
 from program import environment
 
 UNSHARED = {"train": ("--model", "blend", "--parts", "a,b")}
@@ -34,6 +35,33 @@ def alone(mpirun, *args, program="comm_ranks", folder=None, **variables):
 
 
 # Every call
+
+
+def memory(mpirun, impl, size, **variables):
+    """What three ranks have, in words; a launcher may mix their line ends."""
+    done = mpirun(impl, 3, "memory", size, program="comm_ranks", **variables)
+    assert done.returncode == 0, done.stderr
+    return re.findall("common|none", done.stdout)
+
+
+def test_ranks_of_a_host_have_memory_in_common(mpirun, impl):
+    assert memory(mpirun, impl, 1_000_000) == ["common"] * 3
+
+
+def test_where_there_is_no_room_or_nobody_wants_it_there_is_none_for_all(mpirun, impl):
+    assert memory(mpirun, impl, 1 << 62) == ["none"] * 3
+    assert memory(mpirun, impl, 1_000_000, KINDRED_SHARED_MEMORY="0") == ["none"] * 3
+
+
+def test_ranks_on_hosts_of_two_names_have_none_in_common(mpirun):
+    if os.geteuid():
+        pytest.skip("giving a host another name needs root")
+    program = mpirun.folder / "comm_ranks"
+    rename = 'hostname "host$((OMPI_COMM_WORLD_RANK / 2))" && exec "$@"'
+    command = mpirun.command("openmpi", 3, "--uts", "sh", "-c", rename, "sh", program, "memory", 1000, program="unshare")
+    command = [shutil.which("unshare") if part.endswith("/unshare") else part for part in command]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment() | mpi.SURROUNDINGS)
+    assert (done.returncode, done.stdout) == (0, "none\n" * 3), done.stderr
 
 
 @pytest.mark.parametrize("n", (1, 2, 3, 4))

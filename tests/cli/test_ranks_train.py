@@ -10,7 +10,9 @@ import pytest
 import helpers
 import mpi
 
-RUNS = [("openmpi", 2, 1), ("openmpi", 3, 2), ("openmpi", 4, 1), ("mpich", 2, 2), ("mpich", 4, 1)]
+# Ranks, threads of each, and whether they have the items in common; else item blocks travel.
+RUNS = [("openmpi", 2, 1, 1), ("openmpi", 3, 2, 1), ("mpich", 2, 2, 1), ("mpich", 4, 1, 1),
+        ("openmpi", 2, 1, 0), ("openmpi", 3, 2, 0), ("openmpi", 4, 1, 0), ("mpich", 2, 2, 0), ("mpich", 4, 1, 0)]
 MODELS = {
     "mf": ["--epochs", 6, "--eval-every", 2],
     "mf by batches, adam": ["--epochs", 2, "--item-bias", "--optimizer", "adam", "--loss", "softmax", "--negatives", 8,
@@ -50,11 +52,11 @@ def alone(kindred, dataset, tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("impl, n, threads", RUNS)
+@pytest.mark.parametrize("impl, n, threads, common", RUNS)
 @pytest.mark.parametrize("options", MODELS.values(), ids=MODELS.keys())
 def test_ranks_make_the_same_model_and_see_the_same_metrics(kindred, mpirun, dataset, alone, tmp_path, impl, n, threads,
-                                                                options):
-    out = mpirun.ok(impl, n, *train(dataset, tmp_path, "--threads", threads, *options))
+                                                                common, options):
+    out = mpirun.ok(impl, n, *train(dataset, tmp_path, "--threads", threads, *options), KINDRED_SHARED_MEMORY=str(common))
     assert (tmp_path / "model.safetensors").read_bytes() == (alone(options) / "model.safetensors").read_bytes()
     assert told(tmp_path) == told(alone(options))
     assert out.count("model.safetensors") == 1
@@ -71,15 +73,19 @@ def test_real_ratings_too(kindred, mpirun, real, tmp_path):
             tmp_path / "one" / "model.safetensors").read_bytes()
 
 
-def test_what_each_rank_did_is_told(kindred, mpirun, dataset, tmp_path):
-    mpirun.ok("openmpi", 3, *train(dataset, tmp_path, "--epochs", 3))
+@pytest.mark.parametrize("common", [True, False])
+def test_what_each_rank_did_is_told(kindred, mpirun, dataset, tmp_path, common):
+    mpirun.ok("openmpi", 3, *train(dataset, tmp_path, "--epochs", 3), KINDRED_SHARED_MEMORY=str(int(common)))
     run = json.loads((tmp_path / "run.json").read_text())
     stats = helpers.read_stats(dataset)
     assert [entry["rank"] for entry in run["ranks"]] == [0, 1, 2]
     assert sum(entry["samples"] for entry in run["ranks"]) == stats["train_size"]
     table = stats["num_items"] * 64 * 4
     for entry in run["ranks"]:
-        assert 3 * table * 7 // 8 < entry["bytes_sent"] < 3 * table * 2 + 2**20
+        if common:
+            assert 0 < entry["bytes_sent"] < 3 * table * 7 // 8
+        else:
+            assert 3 * table * 7 // 8 < entry["bytes_sent"] < 3 * table * 2 + 2**20
         assert entry["samples_per_s"] > 0 and entry["waiting_s"] >= 0
 
 
