@@ -195,6 +195,10 @@ static int list_own(struct share *sh, struct tensor out[2 * MODEL_TENSORS_MAX], 
     return n;
 }
 
+/* Bytes. Above, blocks travel on one host too: the rows of a block lie together there, in huge
+ * pages, which is worth more than not to copy them (docs/decisions/0010-ranks.md). */
+enum { COMMON_MOST = 32 << 20 };
+
 void share_all_map(struct model *whole, struct comm_memory *common)
 {
     struct tensor all[2 * MODEL_TENSORS_MAX];
@@ -205,7 +209,8 @@ void share_all_map(struct model *whole, struct comm_memory *common)
     for (int i = 0; i < n; i++)
         if (all[i].of == OF_ITEMS)
             size += comm_memory_room((size_t)(all[i].rows * all[i].cols), sizeof *all[i].data);
-    comm_all_map(common, size);
+    if (size <= COMMON_MOST)
+        comm_all_map(common, size);
 }
 
 static void list_items(struct share *sh)

@@ -1,7 +1,7 @@
 /* share.h - one rank's share of a model in training: the rows of its users, and those of the item
  * blocks that are with it for the time being (schedule.h says which). No rank holds a whole table.
  *
- * Ranks of one host have the items in common: one table in memory that all of them see
+ * Ranks of one host have items in common that are few: one table in memory that all of them see
  * (comm/common.h), in which no block has to go anywhere. A rank learns from a cell once the next
  * one is done with it, as threads do.
  *
@@ -53,7 +53,8 @@ struct share {
     _Atomic int64_t waited_ns; /* for item blocks, all threads */
 };
 
-/* Room for schedule and items of `whole` in common, where there can be; by all ranks. */
+/* Room for schedule and items of `whole` in common, where there can be and it's worth it; by all
+ * ranks. */
 void share_all_map(struct model *whole, struct comm_memory *common);
 
 /* Make the rank's part of `whole` and start it, as `whole` would start. user_begin (p + 1) of the
