@@ -15,6 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
+os.environ["KINDRED_TRACK"] = "off"  # of all benchmarks, which import this
+
 
 def measure(command):
     """(wall s, processor s, peak MB) of a command that must succeed."""

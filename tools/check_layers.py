@@ -17,7 +17,8 @@ MAY_INCLUDE = {
     "eval": {"base", "kern", "data", "comm", "model"},
     "train": {"base", "kern", "data", "comm", "model", "eval"},
     "serve": {"base", "kern", "data", "model"},
-    "cmd": {"base", "kern", "data", "comm", "model", "eval", "train", "serve"},
+    "track": {"base"},
+    "cmd": {"base", "kern", "data", "comm", "model", "eval", "train", "serve", "track"},
     ".": {"base", "comm", "cmd"},  # main.c
 }
 
@@ -29,7 +30,9 @@ OWNER = {
     "zlib.h": "data/packed.c",
     "zstd.h": "data/packed.c",
     "zstd_errors.h": "data/packed.c",
-    "dlfcn.h": "kern/lapack.c or comm/load.c",
+    "dlfcn.h": "kern/lapack.c or comm/load.c or track/client.c or track/local.c",
+    "curl/curl.h": "track/client.c",
+    "sqlite3.h": "track/local.c",
     "mpi.h": "comm/comm_mpi.c",
     "uv.h": "serve/http.c",
     "llhttp.h": "serve/http.c",

@@ -146,6 +146,39 @@ void mapped_release(struct mapped *m)
     *m = (struct mapped){0};
 }
 
+static bool copy_file(const char *from, const char *to, struct err *err)
+{
+    enum { PIECE = 1 << 20 };
+    AUTO_FREE char *piece = xmalloc(PIECE, 1);
+    AUTO(outfile) out = {0};
+    FILE *in = fopen(from, "rb");
+    bool ok = in && outfile_open(&out, to, err);
+
+    if (!in)
+        return err_errno(err, "open", from);
+    for (size_t n; ok && (n = fread(piece, 1, PIECE, in)) > 0;)
+        ok = outfile_write(&out, piece, n, err);
+    if (ok && ferror(in))
+        ok = err_errno(err, "read", from);
+    fclose(in);
+    return ok && outfile_commit(&out, err);
+}
+
+bool file_keep(const char *from, const char *to, struct err *err)
+{
+    AUTO_FREE char *tmp = xasprintf("%s.tmp-%d", to, getpid());
+
+    if (link(from, tmp))
+        return copy_file(from, to, err);
+    if (rename(tmp, to)) {
+        err_errno(err, "write", to);
+        unlink(tmp);
+        return false;
+    }
+    unlink(tmp); /* it stays where both are names of one file already */
+    return true;
+}
+
 bool file_exists(const char *path)
 {
     return access(path, F_OK) == 0;
@@ -265,6 +298,13 @@ char *path_dir(const char *path)
     if (!slash)
         return xstrdup(".");
     return slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
+}
+
+const char *path_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
 }
 
 char *path_existing(const char *path)

@@ -21,6 +21,11 @@ void outfile_release(struct outfile *o);
 /* Open, write, commit in one. */
 NODISCARD bool file_write(const char *path, const void *bytes, size_t n, struct err *err);
 
+/* Have the file's bytes as they are now at `to` as well, which may be there: by another name for
+ * them, or a copy on another file system. Who writes the file anew makes another, as outfile does.
+ */
+NODISCARD bool file_keep(const char *from, const char *to, struct err *err);
+
 /* Append the whole file to `out`. ERR_DATA when it's larger than max_bytes. */
 NODISCARD bool file_read(const char *path, size_t max_bytes, struct buf *out, struct err *err);
 
@@ -60,6 +65,9 @@ NODISCARD bool glob_each(const char *pattern, path_fn *f, void *context, struct 
 
 /* "dir/name", to be freed. */
 char *path_join(const char *dir, const char *name);
+
+/* The last part of a path, "b.c" of "a/b.c"; borrowed. */
+const char *path_name(const char *path);
 
 /* The path itself, or the nearest folder above it that is there. To be freed. */
 char *path_existing(const char *path);

@@ -1,6 +1,7 @@
 #include "cmd/cmd.h"
 
 #include "cmd/report.h"
+#include "cmd/tracking.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -28,6 +29,7 @@ struct table {
     const struct heldout *heldout;
     struct outcome *outcomes; /* (n) */
     int n;
+    struct tracking *tr;
     bool counts_memory; /* the system lets us begin anew for each model */
 };
 
@@ -185,6 +187,19 @@ static bool write_results(const struct table *t, struct err *err)
     return cmd_write_json(&json, t->report->o.json, err);
 }
 
+/* ials/ndcg_at_20, ials/fit_seconds. */
+static void track_outcome(const struct table *t, const struct outcome *o)
+{
+    AUTO(json_out) json = {0};
+    AUTO_FREE char *prefix = xasprintf("%s/", o->model);
+
+    json_open(&json, NULL, '{');
+    report_write_json(t->report, o, &json);
+    write_cost(o, &json);
+    json_close(&json, '}');
+    tracking_metrics(t->tr, prefix, &json, 0);
+}
+
 static bool measure_all(struct table *t, const struct model_ops *const *chosen, int n,
                         const struct model *trained, struct err *err)
 {
@@ -197,19 +212,22 @@ static bool measure_all(struct table *t, const struct model_ops *const *chosen, 
     if (ok && t->report->out)
         print_rest(t);
     ok = ok && write_results(t, err);
+    for (int i = 0; ok && i < t->n; i++)
+        track_outcome(t, &t->outcomes[i]);
     for (int i = 0; i <= n; i++)
         outcome_release(&t->outcomes[i]);
     free(t->outcomes);
     return ok;
 }
 
-static bool baselines(const struct baselines_opts *o, const struct report *report, struct err *err)
+static bool baselines(const struct baselines_opts *o, const struct report *report,
+                      struct tracking *tr, struct err *err)
 {
     const struct model_ops *chosen[CHOSEN_MAX];
     struct model *trained = NULL;
     AUTO(dataset) d = {0};
     AUTO(heldout) h = {0};
-    struct table t = {.o = o, .report = report, .d = &d, .heldout = &h};
+    struct table t = {.o = o, .report = report, .d = &d, .heldout = &h, .tr = tr};
     int n = choose(o->models, chosen, err);
     bool ok;
 
@@ -219,8 +237,10 @@ static bool baselines(const struct baselines_opts *o, const struct report *repor
         omp_set_num_threads(report->o.threads);
     ok =
         dataset_open(&d, o->data_dir, report_parts(report->held_out) | times_for(chosen, n), err) &&
-        heldout_make(&h, &d, report->held_out, report->o.threads, err) &&
-        measure_all(&t, chosen, n, trained, err);
+        heldout_make(&h, &d, report->held_out, report->o.threads, err);
+    if (ok)
+        tracking_dataset(tr, o->data_dir, &d, "evaluation");
+    ok = ok && measure_all(&t, chosen, n, trained, err);
     model_free(trained);
     return ok;
 }
@@ -230,11 +250,17 @@ static bool run(const char *const *argv, struct err *err)
     AUTO(opt_set) opts = {0};
     struct baselines_opts o;
     struct report report = {0};
+    struct tracking tr;
     enum cmd_next next;
 
     OPT_ADD(&opts, "Options", baselines_opts, &o);
+    tracking_add(&tr, &opts);
     next = report_parse(&report, &cmd_baselines, &opts, argv, err);
-    return next == CMD_GO ? baselines(&o, &report, err) : next == CMD_DONE;
+    if (next != CMD_GO)
+        return next == CMD_DONE;
+    if (!tracking_begin(&tr, &cmd_baselines, &opts, "baselines", err))
+        return false;
+    return tracking_end(&tr, baselines(&o, &report, &tr, err), err);
 }
 
 const struct cmd cmd_baselines = {

@@ -1,6 +1,7 @@
 #include "cmd/cmd.h"
 
 #include "cmd/report.h"
+#include "cmd/tracking.h"
 #include "comm/comm.h"
 #include "eval/compare.h"
 #include "eval/eval_page.h"
@@ -270,16 +271,38 @@ static bool open_all(struct job *j, struct err *err)
     return true;
 }
 
-static bool evaluate(const struct evaluate_opts *o, const struct report *report, struct err *err)
+static void track_results(struct tracking *tr, const struct job *j)
+{
+    for (int i = 0; i < j->n; i++) {
+        AUTO(json_out) json = {0};
+        AUTO_FREE char *prefix = j->n > 1 ? xasprintf("%c/", letter(i)) : xstrdup("");
+
+        json_open(&json, NULL, '{');
+        report_write_json(j->report, &j->models[i].outcome, &json);
+        json_close(&json, '}');
+        tracking_metrics(tr, prefix, &json, 0);
+        if (j->n == 1)
+            track_tag(tr->t, "kindred.model", j->models[i].outcome.model);
+    }
+    if (j->o->report)
+        track_file(tr->t, j->o->report, path_name(j->o->report));
+}
+
+static bool evaluate(const struct evaluate_opts *o, const struct report *report,
+                     struct tracking *tr, struct err *err)
 {
     AUTO(job) j = {.o = o, .report = report};
 
     if (!comm_all_agree(open_all(&j, err), err))
         return false;
+    tracking_dataset(tr, o->data_dir, &j.d, "evaluation");
     for (int i = 0; i < j.n; i++)
         if (!measure(&j, &j.models[i], err))
             return false;
-    return comm_all_agree(comm_rank() > 0 || tell(&j, err), err);
+    if (!comm_all_agree(comm_rank() > 0 || tell(&j, err), err))
+        return false;
+    track_results(tr, &j);
+    return true;
 }
 
 static bool run(const char *const *argv, struct err *err)
@@ -287,13 +310,19 @@ static bool run(const char *const *argv, struct err *err)
     AUTO(opt_set) opts = {0};
     struct evaluate_opts o;
     struct report report = {0};
+    struct tracking tr;
     enum cmd_next next;
 
     OPT_ADD(&opts, "Options", evaluate_opts, &o);
+    tracking_add(&tr, &opts);
     next = report_parse(&report, &cmd_evaluate, &opts, argv, err);
-    if (next == CMD_GO && o.report)
+    if (next != CMD_GO)
+        return next == CMD_DONE;
+    if (o.report)
         report_widen(&report);
-    return next == CMD_GO ? evaluate(&o, &report, err) : next == CMD_DONE;
+    if (!tracking_begin(&tr, &cmd_evaluate, &opts, "evaluation", err))
+        return false;
+    return tracking_end(&tr, evaluate(&o, &report, &tr, err), err);
 }
 
 const struct cmd cmd_evaluate = {

@@ -1,5 +1,6 @@
 #include "cmd/cmd.h"
 
+#include "cmd/tracking.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "data/preprocess.h"
@@ -241,38 +242,68 @@ static bool write_page(const struct values *v, const struct preprocess_stats *st
     return report_page_write(v->output.report, &page, err);
 }
 
-static bool preprocess_run(const char *const *argv, struct err *err)
+/* What MLflow is told: the counts, what they count, and the page. */
+static void track_results(struct tracking *tr, const struct values *v,
+                          const struct preprocess_options *o, const struct preprocess_stats *stats)
+{
+    AUTO(json_out) json = {0};
+    AUTO_FREE char *path = path_join(v->output.output_dir, "stats.json");
+    struct dataset made = {.n_users = stats->n_users, .n_items = stats->n_items};
+
+    json_open(&json, NULL, '{');
+    preprocess_put_stats(o, stats, &json);
+    json_close(&json, '}');
+    tracking_metrics(tr, "", &json, 0);
+    snprintf(made.digest, sizeof made.digest, "%s", stats->digest);
+    for (int p = 0; p < ARRAY_LEN(made.part); p++)
+        made.part[p].n = stats->n_part[p];
+    tracking_dataset(tr, v->output.output_dir, &made, "output");
+    track_tag(tr->t, "config_id", stats->config_id);
+    track_file(tr->t, path, "stats.json");
+    if (v->output.report)
+        track_file(tr->t, v->output.report, path_name(v->output.report));
+}
+
+static bool make(const struct values *v, struct tracking *tr, struct err *err)
 {
     double start = clock_seconds();
-    struct preprocess_options o;
+    struct preprocess_options o = options_of(v);
     struct preprocess_stats stats;
-    struct values v;
-    AUTO(opt_set) set = {0};
     AUTO_FREE struct summary *summary = NULL;
+
+    if (v->output.report || v->output.json)
+        summary = xcalloc(1, sizeof *summary);
+    if (!preprocess(&o, &stats, summary, err) ||
+        (v->output.json && !write_json(&o, &stats, summary, v->output.json, err)) ||
+        (v->output.report && !write_page(v, &stats, summary, err)))
+        return false;
+    warn(&stats);
+    if (!v->output.json || strcmp(v->output.json, "-"))
+        print_stats(&stats);
+    log_info("preprocess.done", "output=\"%s\" config=\"%s\" seconds=%.2f", v->output.output_dir,
+             stats.config_id, clock_seconds() - start);
+    track_results(tr, v, &o, &stats);
+    return true;
+}
+
+static bool preprocess_run(const char *const *argv, struct err *err)
+{
+    struct values v;
+    struct tracking tr;
+    AUTO(opt_set) set = {0};
     enum cmd_next next;
 
     OPT_ADD(&set, "Input", input_opts, &v.input);
     OPT_ADD(&set, "Filters, in this order", filter_opts, &v.filter);
     OPT_ADD(&set, "Split", split_opts, &v.split);
     OPT_ADD(&set, "Output", output_opts, &v.output);
+    tracking_add(&tr, &set);
     next = cmd_parse(&cmd_preprocess, &set, argv, 0, err);
     if (next != CMD_GO)
         return next == CMD_DONE;
-    if (!check(&v, err))
+    if (!check(&v, err) || !tracking_begin(&tr, &cmd_preprocess, &set, "preprocessing", err))
         return false;
-    o = options_of(&v);
-    if (v.output.report || v.output.json)
-        summary = xcalloc(1, sizeof *summary);
-    if (!preprocess(&o, &stats, summary, err) ||
-        (v.output.json && !write_json(&o, &stats, summary, v.output.json, err)) ||
-        (v.output.report && !write_page(&v, &stats, summary, err)))
-        return false;
-    warn(&stats);
-    if (!v.output.json || strcmp(v.output.json, "-"))
-        print_stats(&stats);
-    log_info("preprocess.done", "output=\"%s\" config=\"%s\" seconds=%.2f", v.output.output_dir,
-             stats.config_id, clock_seconds() - start);
-    return true;
+    return tracking_end(&tr, make(&v, &tr, err), err);
 }
 
 const struct cmd cmd_preprocess = {

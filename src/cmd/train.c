@@ -1,11 +1,13 @@
 #include "cmd/cmd.h"
 
 #include "cmd/report.h"
+#include "cmd/tracking.h"
 #include "base/clock.h"
 #include "train/loop.h"
 #include "train/schedule.h"
 
 #include <errno.h>
+#include <math.h>
 #include <unistd.h>
 
 #define TRAIN_OPTIONS(X, S)                                                                        \
@@ -36,6 +38,8 @@
 
 OPT_DEFINE(train_opts, TRAIN_OPTIONS);
 
+enum { OPTIONS, TRACKING, MODEL_OPTIONS }; /* groups, in this order */
+
 /* Whether a file can be made in the folder, or the folder be made: to know before hours of work. */
 static bool check_writable(const char *dir, struct err *err)
 {
@@ -55,9 +59,9 @@ static void write_run(const struct opt_set *opts, const struct model *m,
     json_put_str(out, "version", KINDRED_VERSION);
     json_put_str(out, "digest", m->digest);
     json_open(out, "options", '{');
-    opt_write_json(&opts->groups[0], out);
+    opt_write_json(&opts->groups[OPTIONS], out);
     if (m->ops->options_size)
-        opt_write_json(&opts->groups[1], out);
+        opt_write_json(&opts->groups[MODEL_OPTIONS], out);
     json_close(out, '}');
     if (m->ops->tell)
         m->ops->tell(m, out, told);
@@ -166,8 +170,41 @@ static bool open_input(struct input *in, const struct model_ops *ops, const char
     return true;
 }
 
+/* What MLflow is told after each epoch. */
+static void track_epoch(void *context, const struct loop_result *r)
+{
+    struct tracking *tr = context;
+    const struct loop_epoch *now = &r->epochs[r->n_epochs - 1];
+    AUTO(json_out) val = {0};
+
+    if (!isnan(now->loss)) /* what learns at once has none */
+        track_metric(tr->t, "loss", now->loss, r->n_epochs);
+    track_metric(tr->t, "samples_per_s", now->samples_per_s, r->n_epochs);
+    if (!now->has_val)
+        return;
+    json_open(&val, NULL, '{');
+    rank_write_json(&r->metrics, &now->val.known, &val);
+    json_close(&val, '}');
+    tracking_metrics(tr, "val/", &val, r->n_epochs);
+}
+
+/* After the end: the files, and what is known only now. */
+static void track_outputs(struct tracking *tr, const struct train_opts *o,
+                          const struct loop_result *r)
+{
+    AUTO_FREE char *model_path = path_join(o->output_dir, "model.safetensors");
+    AUTO_FREE char *run_path = path_join(o->output_dir, "run.json");
+
+    track_metric(tr->t, "epochs_s", r->epochs_s, r->n_epochs);
+    if (r->best.epoch)
+        track_metric(tr->t, "best_epoch", r->best.epoch, r->n_epochs);
+    track_file(tr->t, model_path, "model.safetensors");
+    track_file(tr->t, run_path, "run.json");
+}
+
 static bool train(const struct train_opts *o, const struct opt_set *opts,
-                  const struct model_ops *ops, const void *model_options, struct err *err)
+                  const struct model_ops *ops, const void *model_options, struct tracking *tr,
+                  struct err *err)
 {
     AUTO_FREE char *checkpoints = path_join(o->output_dir, "checkpoints");
     struct loop_plan plan = {.epochs = o->epochs,
@@ -177,7 +214,9 @@ static bool train(const struct train_opts *o, const struct opt_set *opts,
                              .early_stop = o->early_stop,
                              .checkpoint_every = o->checkpoint_every,
                              .checkpoint_dir = checkpoints,
-                             .resume = o->resume};
+                             .resume = o->resume,
+                             .after_epoch = tr->t ? track_epoch : NULL,
+                             .context = tr};
     unsigned parts = 1u << DATASET_TRAIN | 1u << DATASET_VAL;
     AUTO(loop_result) r = {0};
     AUTO(input) in = {0};
@@ -193,8 +232,11 @@ static bool train(const struct train_opts *o, const struct opt_set *opts,
                         err))
         return false;
     plan.user_begin = in.user_begin;
+    tracking_dataset(tr, o->data_dir, &in.d, "training");
     m = model_new(ops, in.n_users, in.d.n_items, in.d.digest, model_options, (uint64_t)o->seed);
     ok = loop_train(m, &in.d, &plan, &r, err) && write_outputs(o, opts, m, &r, err);
+    if (ok)
+        track_outputs(tr, o, &r);
     model_free(m);
     return ok;
 }
@@ -241,10 +283,12 @@ static bool run(const char *const *argv, struct err *err)
     AUTO(opt_set) opts = {0};
     AUTO(model_group) group = {0};
     struct train_opts o;
+    struct tracking tr;
     const struct model_ops *ops;
     enum cmd_next next;
 
     OPT_ADD(&opts, "Options", train_opts, &o);
+    tracking_add(&tr, &opts);
     if (cmd_peek(&cmd_train, &opts, argv, 0)) /* the model's name tells which options there are */
         return help(&opts, argv, err);
     ops = model_find(o.model, err);
@@ -256,8 +300,10 @@ static bool run(const char *const *argv, struct err *err)
         return next == CMD_DONE;
     if (!o.epochs)
         o.epochs = ops->epochs;
-    return (!ops->check || ops->check(group.values, err)) &&
-           (!ops->combine || cmd_check_alone(err)) && train(&o, &opts, ops, group.values, err);
+    if ((ops->check && !ops->check(group.values, err)) || (ops->combine && !cmd_check_alone(err)) ||
+        !tracking_begin(&tr, &cmd_train, &opts, "training", err))
+        return false;
+    return tracking_end(&tr, train(&o, &opts, ops, group.values, &tr, err), err);
 }
 
 const struct cmd cmd_train = {

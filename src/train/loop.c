@@ -198,6 +198,12 @@ static bool keep_safe(const struct run *run, struct err *err)
     return check_signal(run, err);
 }
 
+static void tell(const struct run *run)
+{
+    if (run->plan->after_epoch)
+        run->plan->after_epoch(run->plan->context, run->r);
+}
+
 static bool run_epochs(struct run *run, struct err *err)
 {
     struct loop_result *r = run->r;
@@ -215,6 +221,7 @@ static bool run_epochs(struct run *run, struct err *err)
             err->kind != ERR_INTERRUPTED) /* else the epoch is worth keeping all the same */
             return false;
         look_for_signals(run);
+        tell(run);
         if (!keep_safe(run, err))
             return false;
         snprintf(note, sizeof note, "loss %.4f", r->epochs[r->n_epochs - 1].loss);
@@ -290,7 +297,10 @@ static bool learn_at_once(struct run *run, struct err *err)
     r->epochs_s = r->epochs[0].seconds = clock_seconds() - start;
     r->epochs[0].loss = NAN;
     r->epochs[0].samples_per_s = (double)run->plan->n_train / MAX(r->epochs_s, 1e-9);
-    return look_at_val(run, 0, err);
+    if (!look_at_val(run, 0, err))
+        return false;
+    tell(run);
+    return true;
 }
 
 /* What the plan leaves open. */

@@ -4,6 +4,8 @@
 
 #include "train/share.h"
 
+struct loop_result;
+
 struct loop_plan {
     int epochs;
     int threads;    /* 0: all processors */
@@ -17,6 +19,10 @@ struct loop_plan {
 
     /* Of one of several ranks; it has a part of the users, and `partitions` isn't 0. */
     const int32_t *user_begin; /* (partitions + 1) where blocks begin among all users */
+
+    /* Called after each epoch, and its look at val; NULL: nobody listens. r->n_epochs are done. */
+    void (*after_epoch)(void *context, const struct loop_result *r);
+    void *context;
 
     int64_t n_train, n_val; /* rows, of all ranks; found by loop_train */
 };

@@ -58,8 +58,9 @@ class Program:
 
 
 def environment():
-    """Ours, but for the variables that set the program's options."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("KINDRED")}
+    """Ours, but for the variables that set the program's options; runs aren't tracked unless the test says so."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("KINDRED", "MLFLOW"))}
+    return ours | {"KINDRED_TRACK": "off"}
 
 
 class Server(NamedTuple):

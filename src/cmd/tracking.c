@@ -1,0 +1,234 @@
+#include "cmd/tracking.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "comm/comm.h"
+#include "track/origin.h"
+
+#include <unistd.h>
+
+OPT_TABLE(tracking_opts, TRACKING_OPTIONS);
+
+static const char TITLE[] = "MLflow";
+
+void tracking_add(struct tracking *tr, struct opt_set *opts)
+{
+    *tr = (struct tracking){0};
+    OPT_ADD(opts, TITLE, tracking_opts, &tr->o);
+}
+
+/* ---- where to ---- */
+
+static const char *said(const char *variable)
+{
+    const char *value = getenv(variable);
+
+    return value && *value ? value : NULL;
+}
+
+static bool is_wanted(const struct tracking_opts *o)
+{
+    const char *how = o->track ? o->track : said("KINDRED_TRACK");
+
+    return comm_rank() == 0 && (!how || strcmp(how, "off") != 0);
+}
+
+/* A journal may be sent from another folder: paths are absolute. */
+static char *find_uri(const struct tracking_opts *o)
+{
+    static const char scheme[] = "sqlite:///";
+    const char *uri = o->tracking_uri ? o->tracking_uri : said("MLFLOW_TRACKING_URI");
+    const char *path = uri ? uri + sizeof scheme - 1 : "mlflow.db";
+    AUTO_FREE char *here = realpath(".", NULL);
+
+    if (uri && (strncmp(uri, scheme, sizeof scheme - 1) != 0 || *path == '/'))
+        return xstrdup(uri);
+    return xasprintf("%s%s/%s", scheme, here ? here : ".", path);
+}
+
+/* ---- what the options say ---- */
+
+static bool put_param(void *context, const char *key, const struct json_t *value, struct err *)
+{
+    AUTO(json_out) text = {0};
+    const char *words = json_text(value);
+
+    json_put_copy(&text, NULL, value);
+    track_param(context, key,
+                words                             ? words
+                : json_kind(value) == JVAL_NULL ? ""
+                                                  : buf_str(&text.buf));
+    return true;
+}
+
+/* Call f for each member of the finished object. */
+static void each_member(const struct json_out *json, json_member_fn *f, void *context)
+{
+    struct json_doc doc = {0};
+    struct err ignored = {0};
+
+    if (json_parse(&doc, buf_str(&json->buf), json->buf.len, &ignored))
+        (void)json_each(doc.root, f, context, &ignored);
+    json_doc_release(&doc);
+}
+
+/* All but how it's told. */
+static void put_params(struct tracking *tr, const struct opt_set *opts)
+{
+    for (int g = 0; g < opts->n; g++) {
+        AUTO(json_out) json = {0};
+
+        if (!strcmp(opts->groups[g].title, TITLE) ||
+            !strcmp(opts->groups[g].title, "Common options"))
+            continue;
+        json_open(&json, NULL, '{');
+        opt_write_json(&opts->groups[g], &json);
+        json_close(&json, '}');
+        each_member(&json, put_param, tr->t);
+    }
+}
+
+/* ---- tags ---- */
+
+static bool check_tags(const struct opt_list *tags, struct err *err)
+{
+    for (int i = 0; i < tags->n; i++)
+        if (tags->items[i][0] == '=' || !strchr(tags->items[i], '='))
+            return err_set(err, ERR_USAGE, "--tag %s: a tag is KEY=VALUE", tags->items[i]);
+    return true;
+}
+
+static bool put_tag(void *context, const char *key, const struct json_t *value, struct err *)
+{
+    if (json_text(value))
+        track_tag(context, key, json_text(value));
+    return true;
+}
+
+/* MLFLOW_RUN_CONTEXT: an object of tags. */
+static void put_context(struct tracking *tr)
+{
+    const char *text = said("MLFLOW_RUN_CONTEXT");
+    AUTO(json_out) json = {0};
+
+    if (text)
+        buf_puts(&json.buf, text);
+    if (text)
+        each_member(&json, put_tag, tr->t);
+}
+
+static void put_tags(struct tracking *tr, const char *source)
+{
+    AUTO_FREE char *user = origin_user(), *host = origin_host(), *commit = origin_commit();
+    char ranks[16];
+
+    snprintf(ranks, sizeof ranks, "%d", comm_size());
+    track_tag(tr->t, "mlflow.user", user);
+    track_tag(tr->t, "mlflow.source.name", source);
+    track_tag(tr->t, "mlflow.source.type", "LOCAL");
+    if (commit)
+        track_tag(tr->t, "mlflow.source.git.commit", commit);
+    track_tag(tr->t, "kindred.version", KINDRED_VERSION);
+    track_tag(tr->t, "kindred.host", host);
+    track_tag(tr->t, "kindred.ranks", ranks);
+    put_context(tr);
+    for (int i = 0; i < tr->o.tag.n; i++) {
+        const char *tag = tr->o.tag.items[i], *equals = strchr(tag, '=');
+        AUTO_FREE char *key = xstrndup(tag, (size_t)(equals - tag));
+
+        track_tag(tr->t, key, equals + 1);
+    }
+}
+
+/* ---- begin, and end ---- */
+
+bool tracking_begin(struct tracking *tr, const struct cmd *c, const struct opt_set *opts,
+                    const char *experiment, struct err *err)
+{
+    AUTO_FREE char *source = xasprintf("kindred %s", c->name);
+    const char *asked = tr->o.experiment ? tr->o.experiment : said("MLFLOW_EXPERIMENT_NAME");
+    char now[CLOCK_ISO_MAX];
+
+    if (!check_tags(&tr->o.tag, err))
+        return false;
+    if (!is_wanted(&tr->o))
+        return true;
+    clock_iso(clock_epoch_ms(), now);
+    tr->uri = find_uri(&tr->o);
+    tr->name = tr->o.run_name ? xstrdup(tr->o.run_name) : xasprintf("%s %s", c->name, now);
+    tr->t = track_begin(&(struct track_plan){.dir = tr->o.track_dir,
+                                             .uri = tr->uri,
+                                             .experiment = asked ? asked : experiment,
+                                             .name = tr->name,
+                                             .resumed = said("MLFLOW_RUN_ID"),
+                                             .parent = said("KINDRED_PARENT_RUN"),
+                                             .wait_s = tr->o.track_wait});
+    if (tr->t) {
+        put_tags(tr, source);
+        put_params(tr, opts);
+    }
+    return true;
+}
+
+bool tracking_end(struct tracking *tr, bool ok, const struct err *err)
+{
+    if (tr->t && !ok)
+        track_tag(tr->t, "kindred.error", err->msg);
+    track_end(tr->t, ok                              ? "FINISHED"
+                     : err->kind == ERR_INTERRUPTED ? "KILLED"
+                                                     : "FAILED");
+    free(tr->uri);
+    free(tr->name);
+    tr->t = NULL;
+    tr->uri = tr->name = NULL;
+    return ok;
+}
+
+/* ---- on the way ---- */
+
+/* Rows: of the parts that are open, on this rank. */
+void tracking_dataset(struct tracking *tr, const char *dir, const struct dataset *d,
+                      const char *context)
+{
+    AUTO_FREE char *at = realpath(dir, NULL);
+    AUTO(json_out) profile = {0};
+    int64_t n_rows = 0;
+
+    if (!tr->t)
+        return;
+    json_open(&profile, NULL, '{');
+    for (int p = 0; p < ARRAY_LEN(d->part); p++)
+        n_rows += d->part[p].n;
+    json_put_int(&profile, "num_rows", n_rows);
+    json_put_int(&profile, "num_users", d->n_users);
+    json_put_int(&profile, "num_items", d->n_items);
+    json_close(&profile, '}');
+    track_tag(tr->t, "kindred.dataset_digest", d->digest);
+    track_dataset(tr->t, path_name(at ? at : dir), d->digest, at ? at : dir, buf_str(&profile.buf),
+                  context);
+}
+
+struct metrics {
+    struct track *t;
+    const char *prefix;
+    int64_t step;
+};
+
+static bool put_metric(void *context, const char *key, const struct json_t *value, struct err *)
+{
+    const struct metrics *m = context;
+    AUTO_FREE char *name = xasprintf("%s%s", m->prefix, key);
+
+    if (json_kind(value) == JVAL_INT || json_kind(value) == JVAL_REAL)
+        track_metric(m->t, name, json_real_or(value, 0), m->step);
+    return true;
+}
+
+void tracking_metrics(struct tracking *tr, const char *prefix, const struct json_out *json,
+                      int64_t step)
+{
+    struct metrics m = {tr->t, prefix, step};
+
+    if (tr->t)
+        each_member(json, put_metric, &m);
+}
