@@ -30,7 +30,7 @@ OWNER = {
     "zlib.h": "data/packed.c",
     "zstd.h": "data/packed.c",
     "zstd_errors.h": "data/packed.c",
-    "dlfcn.h": "kern/lapack.c or comm/load.c or track/client.c or track/local.c",
+    "dlfcn.h": "base/library.c or comm/load.c",
     "curl/curl.h": "track/client.c",
     "sqlite3.h": "track/local.c",
     "mpi.h": "comm/comm_mpi.c",

@@ -55,9 +55,9 @@ static bool put_param(void *context, const char *key, const struct json_t *value
 
     json_put_copy(&text, NULL, value);
     track_param(context, key,
-                words                             ? words
+                words                           ? words
                 : json_kind(value) == JVAL_NULL ? ""
-                                                  : buf_str(&text.buf));
+                                                : buf_str(&text.buf));
     return true;
 }
 
@@ -174,9 +174,7 @@ bool tracking_end(struct tracking *tr, bool ok, const struct err *err)
 {
     if (tr->t && !ok)
         track_tag(tr->t, "kindred.error", err->msg);
-    track_end(tr->t, ok                              ? "FINISHED"
-                     : err->kind == ERR_INTERRUPTED ? "KILLED"
-                                                     : "FAILED");
+    track_end(tr->t, ok ? "FINISHED" : err->kind == ERR_INTERRUPTED ? "KILLED" : "FAILED");
     free(tr->uri);
     free(tr->name);
     tr->t = NULL;

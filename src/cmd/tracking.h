@@ -15,7 +15,7 @@
     X(S, opt_text, experiment, NULL, 0, 0, "NAME",                                                 \
       "MLflow's experiment (default what MLFLOW_EXPERIMENT_NAME says, else one for each command)") \
     X(S, opt_text, run_name, NULL, 0, 0, "NAME", "what MLflow calls this run")                     \
-    X(S, struct opt_list, tag, {0}, 0, 0, "KEY=VALUE", "tags of the run")                                 \
+    X(S, struct opt_list, tag, {0}, 0, 0, "KEY=VALUE", "tags of the run")                          \
     X(S, opt_text, track_dir, ".kindred/runs", 0, 0, "DIR",                                        \
       "where a run is written down before it's sent; 'kindred track sync' sends what waits there") \
     X(S, double, track_wait, 10, 0, 3600, "SECONDS",                                               \

@@ -1,6 +1,7 @@
 #include "kern/lapack.h"
 
-#include <dlfcn.h>
+#include "base/library.h"
+
 #include <math.h>
 
 /* A matrix row by row is its transpose column by column, which is how LAPACK reads: its "upper" is
@@ -23,37 +24,22 @@ static struct {
                    const float *tau, float *work, const int *lwork, int *info);
 } lapack;
 
-static const char LIBRARY[] = "libopenblas.so.0";
-
-static bool find(void *library, const char *name, void *function, struct err *err)
-{
-    void *at = dlsym(library, name);
-
-    if (!at)
-        return err_set(err, ERR_IO, "'%s' has no %s: install OpenBLAS with LAPACK", LIBRARY, name);
-    memcpy(function, &at, sizeof at);
-    return true;
-}
-
 bool lapack_load(struct err *err)
 {
-    void *library;
+    static const struct library_call calls[] = {{"dsyevd_", &lapack.dsyevd},
+                                                {"spotrf_", &lapack.spotrf},
+                                                {"spotrs_", &lapack.spotrs},
+                                                {"spotri_", &lapack.spotri},
+                                                {"sgeqrf_", &lapack.sgeqrf},
+                                                {"sorgqr_", &lapack.sorgqr},
+                                                {"openblas_set_num_threads", &lapack.set_threads},
+                                                {0}};
 
     if (lapack.set_threads)
         return true;
     setenv("OPENBLAS_NUM_THREADS", "1", 1); /* else it starts threads of its own when loaded */
-    library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    if (!library)
-        return err_set(err, ERR_IO,
-                       "this model needs OpenBLAS: install libopenblas0 or what holds '%s'",
-                       LIBRARY);
-    if (!find(library, "dsyevd_", &lapack.dsyevd, err) ||
-        !find(library, "spotrf_", &lapack.spotrf, err) ||
-        !find(library, "spotrs_", &lapack.spotrs, err) ||
-        !find(library, "spotri_", &lapack.spotri, err) ||
-        !find(library, "sgeqrf_", &lapack.sgeqrf, err) ||
-        !find(library, "sorgqr_", &lapack.sorgqr, err) ||
-        !find(library, "openblas_set_num_threads", &lapack.set_threads, err))
+    if (!library_load("libopenblas.so.0", calls, "this model needs OpenBLAS: install libopenblas0",
+                      err))
         return false;
     lapack.set_threads(1);
     return true;

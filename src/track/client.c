@@ -1,9 +1,10 @@
 #include "track/client.h"
 
+#include "base/library.h"
+
 #define CURL_DISABLE_TYPECHECK
 #include <curl/curl.h>
 #include <ctype.h>
-#include <dlfcn.h>
 
 enum { CONNECT_S = 3, CALL_S = 30, STALL_S = 30, BODY_MAX = 16 << 20 };
 
@@ -20,45 +21,28 @@ static struct {
     void (*free_all)(struct curl_slist *);
 } curl;
 
-static const char LIBRARY[] = "libcurl.so.4";
-
 struct client {
     CURL *easy;
     struct client_login login; /* texts of its own */
-    char *bearer;            /* the header's line; NULL: none */
+    char *bearer;              /* the header's line; NULL: none */
 };
-
-static bool find(void *library, const char *name, void *function, struct err *err)
-{
-    void *at = dlsym(library, name);
-
-    if (!at)
-        return err_set(err, ERR_IO, "'%s' has no %s: install libcurl 7.60 or later", LIBRARY, name);
-    memcpy(function, &at, sizeof at);
-    return true;
-}
 
 static bool load(struct err *err)
 {
-    void *library;
+    static const struct library_call calls[] = {{"curl_global_init", &curl.global_init},
+                                                {"curl_easy_init", &curl.init},
+                                                {"curl_easy_reset", &curl.reset},
+                                                {"curl_easy_setopt", &curl.setopt},
+                                                {"curl_easy_perform", &curl.perform},
+                                                {"curl_easy_getinfo", &curl.getinfo},
+                                                {"curl_easy_strerror", &curl.strerror},
+                                                {"curl_easy_cleanup", &curl.cleanup},
+                                                {"curl_slist_append", &curl.append},
+                                                {"curl_slist_free_all", &curl.free_all},
+                                                {0}};
 
-    if (curl.free_all)
-        return true;
-    library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    if (!library)
-        return err_set(err, ERR_IO,
-                       "a tracking server needs libcurl: install libcurl4 or what holds '%s'",
-                       LIBRARY);
-    return find(library, "curl_global_init", &curl.global_init, err) &&
-           find(library, "curl_easy_init", &curl.init, err) &&
-           find(library, "curl_easy_reset", &curl.reset, err) &&
-           find(library, "curl_easy_setopt", &curl.setopt, err) &&
-           find(library, "curl_easy_perform", &curl.perform, err) &&
-           find(library, "curl_easy_getinfo", &curl.getinfo, err) &&
-           find(library, "curl_easy_strerror", &curl.strerror, err) &&
-           find(library, "curl_easy_cleanup", &curl.cleanup, err) &&
-           find(library, "curl_slist_append", &curl.append, err) &&
-           find(library, "curl_slist_free_all", &curl.free_all, err);
+    return curl.free_all || library_load("libcurl.so.4", calls,
+                                         "a tracking server needs libcurl: install libcurl4", err);
 }
 
 static char *copy(const char *text)
@@ -75,10 +59,10 @@ bool client_open(struct client **out, const struct client_login *login, struct e
     curl.global_init(CURL_GLOBAL_DEFAULT);
     h = *out = xcalloc(1, sizeof *h);
     h->login = (struct client_login){.user = copy(login->user),
-                                   .password = copy(login->password),
-                                   .ca_file = copy(login->ca_file),
-                                   .client_file = copy(login->client_file),
-                                   .insecure = login->insecure};
+                                     .password = copy(login->password),
+                                     .ca_file = copy(login->ca_file),
+                                     .client_file = copy(login->client_file),
+                                     .insecure = login->insecure};
     if (login->token && *login->token && !(h->login.user && h->login.password))
         h->bearer = xasprintf("Authorization: Bearer %s", login->token);
     h->easy = curl.init();
@@ -135,7 +119,8 @@ static size_t take_header(char *bytes, size_t, size_t n, void *context)
     return n;
 }
 
-static void prepare(struct client *h, const char *method, const char *url, struct client_answer *out)
+static void prepare(struct client *h, const char *method, const char *url,
+                    struct client_answer *out)
 {
     curl.reset(h->easy); /* the connection stays */
     curl.setopt(h->easy, CURLOPT_URL, url);
@@ -202,7 +187,7 @@ bool client_call(struct client *h, const char *method, const char *url, const st
 }
 
 bool client_put(struct client *h, const char *url, const char *path, struct client_answer *out,
-              struct err *err)
+                struct err *err)
 {
     FILE *file = fopen(path, "rb");
     bool ok;
@@ -224,7 +209,7 @@ bool client_put(struct client *h, const char *url, const char *path, struct clie
 }
 
 bool client_get(struct client *h, const char *url, const char *path, struct client_answer *out,
-              struct err *err)
+                struct err *err)
 {
     FILE *file = fopen(path, "wbx");
     bool ok;

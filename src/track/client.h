@@ -1,5 +1,5 @@
-/* client.h - requests to a server, by libcurl (owner: client.c), which is loaded when a run is to be
- * sent and not before. One connection is kept open. */
+/* client.h - requests to a server, by libcurl (owner: client.c), which is loaded when a run is to
+ * be sent and not before. One connection is kept open. */
 #ifndef KINDRED_CLIENT_H
 #define KINDRED_CLIENT_H
 
@@ -37,12 +37,12 @@ NODISCARD bool client_call(struct client *h, const char *method, const char *url
                            struct err *err);
 
 /* PUT a file, which may take as long as it moves. */
-NODISCARD bool client_put(struct client *h, const char *url, const char *path, struct client_answer *out,
-                        struct err *err);
+NODISCARD bool client_put(struct client *h, const char *url, const char *path,
+                          struct client_answer *out, struct err *err);
 
 /* GET into a file that is new. */
-NODISCARD bool client_get(struct client *h, const char *url, const char *path, struct client_answer *out,
-                        struct err *err);
+NODISCARD bool client_get(struct client *h, const char *url, const char *path,
+                          struct client_answer *out, struct err *err);
 
 /* Append `text`, escaped for a query or one part of a path. */
 void client_escape(struct buf *out, const char *text);

@@ -14,10 +14,10 @@ enum { BATCH_BYTES = 512 << 10 }; /* of keys and texts: a body stays below 1 MB 
 struct delivery {
     char *dir, *journal, *sent, *set_aside;
     struct sink *sink;
-    bool begun; /* s->run is set */
-    bool tried; /* the run may be there though nobody told us its id */
-    char *known; /* the store's id, of an earlier process; NULL: none */
-    int64_t at;  /* bytes of the journal that have been sent */
+    bool begun;   /* s->run is set */
+    bool tried;   /* the run may be there though nobody told us its id */
+    char *known;  /* the store's id, of an earlier process; NULL: none */
+    int64_t at;   /* bytes of the journal that have been sent */
     int64_t read; /* that have been read: more, by what is in the batch */
     struct batch batch;
     size_t batch_bytes;
@@ -310,7 +310,7 @@ static const struct {
     bool (*send)(struct delivery *d, const struct json_t *value, struct err *err);
     bool batched;
 } kinds[] = {
-    {"metric", send_metric, true},   {"param", send_param, true}, {"tag", send_tag, true},
+    {"metric", send_metric, true},    {"param", send_param, true}, {"tag", send_tag, true},
     {"dataset", send_dataset, false}, {"file", send_file, false},  {"end", send_end, false},
 };
 
@@ -348,8 +348,7 @@ static bool take_up(struct delivery *d, struct err *err)
     (void)!journal_each(d->journal, &from, only_first, d, err);
     if (d->begun)
         return true;
-    return err->kind != ERR_NONE ? false
-                                 : err_set(err, ERR_IO, "'%s' has no line yet", d->journal);
+    return err->kind != ERR_NONE ? false : err_set(err, ERR_IO, "'%s' has no line yet", d->journal);
 }
 
 bool delivery_go(struct delivery *d, struct err *err)

@@ -1,17 +1,17 @@
 /* local.c - the database that `mlflow ui` opens in its folder, by SQLite (owner: this file), loaded
  * when it's needed; artefacts beside it, in mlruns/.
  *
- * A database that isn't there is made as MLflow 3.1 makes it (schema.c). One that is there may be of
- * any later version: columns are named, and what has come to a table has a default or is refused.
- * Folders of MLflow's older kind (meta.yaml) are never written: newer versions end when they see
- * one. */
+ * A database that isn't there is made as MLflow 3.1 makes it (schema.c). One that is there may be
+ * of any later version: columns are named, and what has come to a table has a default or is
+ * refused. Folders of MLflow's older kind (meta.yaml) are never written: newer versions end when
+ * they see one. */
 #include "track/sink.h"
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/library.h"
 #include "track/schema.h"
 
-#include <dlfcn.h>
 #include <math.h>
 #include <sqlite3.h>
 #include <stdarg.h>
@@ -33,8 +33,6 @@ static struct {
     const char *(*errmsg)(sqlite3 *);
 } sqlite;
 
-static const char LIBRARY[] = "libsqlite3.so.0";
-
 struct local {
     struct sink sink;
     sqlite3 *db;
@@ -48,41 +46,25 @@ static struct local *local_of(struct sink *s)
     return (struct local *)s;
 }
 
-/* ---- the library ---- */
-
-static bool find(void *library, const char *name, void *function, struct err *err)
-{
-    void *at = dlsym(library, name);
-
-    if (!at)
-        return err_set(err, ERR_IO, "'%s' has no %s: install SQLite 3.24 or later", LIBRARY, name);
-    memcpy(function, &at, sizeof at);
-    return true;
-}
-
 static bool load(struct err *err)
 {
-    void *library;
+    static const struct library_call calls[] = {{"sqlite3_open_v2", &sqlite.open_v2},
+                                                {"sqlite3_close", &sqlite.close},
+                                                {"sqlite3_busy_timeout", &sqlite.busy_timeout},
+                                                {"sqlite3_exec", &sqlite.exec},
+                                                {"sqlite3_prepare_v2", &sqlite.prepare_v2},
+                                                {"sqlite3_bind_text", &sqlite.bind_text},
+                                                {"sqlite3_bind_int64", &sqlite.bind_int64},
+                                                {"sqlite3_bind_double", &sqlite.bind_double},
+                                                {"sqlite3_step", &sqlite.step},
+                                                {"sqlite3_column_text", &sqlite.column_text},
+                                                {"sqlite3_finalize", &sqlite.finalize},
+                                                {"sqlite3_errmsg", &sqlite.errmsg},
+                                                {0}};
 
-    if (sqlite.errmsg)
-        return true;
-    library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    if (!library)
-        return err_set(err, ERR_IO,
-                       "MLflow's database needs SQLite: install libsqlite3-0 or what holds '%s'",
-                       LIBRARY);
-    return find(library, "sqlite3_open_v2", &sqlite.open_v2, err) &&
-           find(library, "sqlite3_close", &sqlite.close, err) &&
-           find(library, "sqlite3_busy_timeout", &sqlite.busy_timeout, err) &&
-           find(library, "sqlite3_exec", &sqlite.exec, err) &&
-           find(library, "sqlite3_prepare_v2", &sqlite.prepare_v2, err) &&
-           find(library, "sqlite3_bind_text", &sqlite.bind_text, err) &&
-           find(library, "sqlite3_bind_int64", &sqlite.bind_int64, err) &&
-           find(library, "sqlite3_bind_double", &sqlite.bind_double, err) &&
-           find(library, "sqlite3_step", &sqlite.step, err) &&
-           find(library, "sqlite3_column_text", &sqlite.column_text, err) &&
-           find(library, "sqlite3_finalize", &sqlite.finalize, err) &&
-           find(library, "sqlite3_errmsg", &sqlite.errmsg, err);
+    return sqlite.errmsg ||
+           library_load("libsqlite3.so.0", calls,
+                        "MLflow's database needs SQLite: install libsqlite3-0", err);
 }
 
 /* ---- statements ---- */
@@ -239,8 +221,9 @@ static bool find_experiment(struct local *l, const char *name, struct err *err)
              "t", name))
         return false;
     return strcmp(stage, "deleted") != 0 ||
-           err_set(err, ERR_DATA, "'%s': the experiment '%s' is deleted: restore it, or name another",
-                   l->path, name);
+           err_set(err, ERR_DATA,
+                   "'%s': the experiment '%s' is deleted: restore it, or name another", l->path,
+                   name);
 }
 
 static bool take_run(struct local *l, const char *run, struct err *err)

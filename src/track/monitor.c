@@ -13,9 +13,9 @@
 static const double MB = 1e6;
 
 struct counts {
-    int64_t busy, all;          /* processor time, in ticks */
-    int64_t received, sent;     /* bytes, of all devices but the loop back */
-    int64_t memory, available;  /* bytes */
+    int64_t busy, all;            /* processor time, in ticks */
+    int64_t received, sent;       /* bytes, of all devices but the loop back */
+    int64_t memory, available;    /* bytes */
     int64_t disk_used, disk_free; /* bytes, where the run works; what is root's alone is neither */
 };
 

@@ -5,7 +5,7 @@
 #include "base/base.h"
 
 /* All to be freed. */
-char *origin_user(void);   /* "unknown" where nobody says */
+char *origin_user(void); /* "unknown" where nobody says */
 char *origin_host(void);
 char *origin_commit(void); /* what git has checked out in this folder; NULL: nothing */
 

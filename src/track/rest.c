@@ -118,7 +118,8 @@ static bool is_passing(long status)
 }
 
 /* What an answer that isn't 2xx says; notes its code. */
-static bool refused(struct rest *r, const char *what, const struct client_answer *a, struct err *err)
+static bool refused(struct rest *r, const char *what, const struct client_answer *a,
+                    struct err *err)
 {
     struct json_doc doc = {0};
     struct err ignored = {0};
@@ -191,8 +192,10 @@ static bool experiment_named(struct rest *r, const char *name, struct err *err)
                    sizeof r->experiment, err);
     if (ok && json_text(json_get(found, "lifecycle_stage")) &&
         !strcmp(json_text(json_get(found, "lifecycle_stage")), "deleted"))
-        ok = err_set(err, ERR_DATA, "the experiment '%s' is deleted on '%s': restore it, or name "
-                     "another", name, r->server);
+        ok = err_set(err, ERR_DATA,
+                     "the experiment '%s' is deleted on '%s': restore it, or name "
+                     "another",
+                     name, r->server);
     json_doc_release(&answer);
     return ok;
 }

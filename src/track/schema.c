@@ -31,48 +31,72 @@ const char mlflow_schema[] =
     " CONSTRAINT runs_lifecycle_stage CHECK (lifecycle_stage IN ('active', 'deleted')),"
     " FOREIGN KEY (experiment_id) REFERENCES experiments (experiment_id),"
     " CHECK (status IN ('SCHEDULED', 'FAILED', 'FINISHED', 'RUNNING', 'KILLED')));" //
-    TEXT_PAIRS("tags", "tag_pk", "run_uuid", "VARCHAR(32)", "VARCHAR(8000)")
-    "FOREIGN KEY (run_uuid) REFERENCES runs (run_uuid));"
-    "CREATE INDEX index_tags_run_uuid ON tags (run_uuid);" //
-    TEXT_PAIRS("params", "param_pk", "run_uuid", "VARCHAR(32)", "VARCHAR(8000) NOT NULL")
-    "FOREIGN KEY (run_uuid) REFERENCES runs (run_uuid));"
-    "CREATE INDEX index_params_run_uuid ON params (run_uuid);"
-    "CREATE TABLE metrics (\"key\" VARCHAR(250) NOT NULL, value FLOAT NOT NULL,"
-    " timestamp BIGINT NOT NULL, run_uuid VARCHAR(32) NOT NULL, step BIGINT DEFAULT '0' NOT NULL,"
-    " is_nan BOOLEAN DEFAULT '0' NOT NULL, CONSTRAINT metric_pk"
-    " PRIMARY KEY (\"key\", timestamp, step, run_uuid, value, is_nan),"
-    " FOREIGN KEY (run_uuid) REFERENCES runs (run_uuid), CHECK (is_nan IN (0, 1)));"
-    "CREATE INDEX index_metrics_run_uuid ON metrics (run_uuid);"
-    "CREATE TABLE latest_metrics (\"key\" VARCHAR(250) NOT NULL, value FLOAT NOT NULL,"
-    " timestamp BIGINT, step BIGINT NOT NULL, is_nan BOOLEAN NOT NULL,"
-    " run_uuid VARCHAR(32) NOT NULL, CONSTRAINT latest_metric_pk PRIMARY KEY (\"key\", run_uuid),"
-    " FOREIGN KEY (run_uuid) REFERENCES runs (run_uuid), CHECK (is_nan IN (0, 1)));"
-    "CREATE INDEX index_latest_metrics_run_uuid ON latest_metrics (run_uuid);"
+    TEXT_PAIRS("tags", "tag_pk", "run_uuid", "VARCHAR(32)",
+               "VARCHAR(8000)") "FOREIGN KEY (run_uuid) REFERENCES runs (run_uuid));"
+                                "CREATE INDEX index_tags_run_uuid ON tags (run_uuid);" //
+    TEXT_PAIRS(
+        "params", "param_pk", "run_uuid", "VARCHAR(32)",
+        "VARCHAR(8000) NOT NULL") "FOREIGN KEY (run_uuid) REFERENCES runs (run_uuid));"
+                                  "CREATE INDEX index_params_run_uuid ON params (run_uuid);"
+                                  "CREATE TABLE metrics (\"key\" VARCHAR(250) NOT NULL, value "
+                                  "FLOAT NOT NULL,"
+                                  " timestamp BIGINT NOT NULL, run_uuid VARCHAR(32) NOT NULL, step "
+                                  "BIGINT DEFAULT '0' NOT NULL,"
+                                  " is_nan BOOLEAN DEFAULT '0' NOT NULL, CONSTRAINT metric_pk"
+                                  " PRIMARY KEY (\"key\", timestamp, step, run_uuid, value, "
+                                  "is_nan),"
+                                  " FOREIGN KEY (run_uuid) REFERENCES runs (run_uuid), CHECK "
+                                  "(is_nan IN (0, 1)));"
+                                  "CREATE INDEX index_metrics_run_uuid ON metrics (run_uuid);"
+                                  "CREATE TABLE latest_metrics (\"key\" VARCHAR(250) NOT NULL, "
+                                  "value FLOAT NOT NULL,"
+                                  " timestamp BIGINT, step BIGINT NOT NULL, is_nan BOOLEAN NOT "
+                                  "NULL,"
+                                  " run_uuid VARCHAR(32) NOT NULL, CONSTRAINT latest_metric_pk "
+                                  "PRIMARY KEY (\"key\", run_uuid),"
+                                  " FOREIGN KEY (run_uuid) REFERENCES runs (run_uuid), CHECK "
+                                  "(is_nan IN (0, 1)));"
+                                  "CREATE INDEX index_latest_metrics_run_uuid ON latest_metrics "
+                                  "(run_uuid);"
 
-    /* datasets */
-    "CREATE TABLE datasets (dataset_uuid VARCHAR(36) NOT NULL, experiment_id INTEGER NOT NULL,"
-    " name VARCHAR(500) NOT NULL, digest VARCHAR(36) NOT NULL,"
-    " dataset_source_type VARCHAR(36) NOT NULL, dataset_source TEXT NOT NULL, dataset_schema TEXT,"
-    " dataset_profile TEXT, CONSTRAINT dataset_pk PRIMARY KEY (experiment_id, name, digest),"
-    " CONSTRAINT fk_datasets_experiment_id_experiments FOREIGN KEY (experiment_id)"
-    " REFERENCES experiments (experiment_id) ON DELETE CASCADE);"
-    "CREATE INDEX index_datasets_dataset_uuid ON datasets (dataset_uuid);"
-    "CREATE INDEX index_datasets_experiment_id_dataset_source_type"
-    " ON datasets (experiment_id, dataset_source_type);"
-    "CREATE TABLE inputs (input_uuid VARCHAR(36) NOT NULL, source_type VARCHAR(36) NOT NULL,"
-    " source_id VARCHAR(36) NOT NULL, destination_type VARCHAR(36) NOT NULL,"
-    " destination_id VARCHAR(36) NOT NULL, step BIGINT DEFAULT '0' NOT NULL, CONSTRAINT inputs_pk"
-    " PRIMARY KEY (source_type, source_id, destination_type, destination_id));"
-    "CREATE INDEX index_inputs_input_uuid ON inputs (input_uuid);"
-    "CREATE INDEX index_inputs_destination_type_destination_id_source_type"
-    " ON inputs (destination_type, destination_id, source_type);"
-    "CREATE TABLE input_tags (input_uuid VARCHAR(36) NOT NULL, name VARCHAR(255) NOT NULL,"
-    " value VARCHAR(500) NOT NULL, CONSTRAINT input_tags_pk PRIMARY KEY (input_uuid, name));"
+                                  /* datasets */
+                                  "CREATE TABLE datasets (dataset_uuid VARCHAR(36) NOT NULL, "
+                                  "experiment_id INTEGER NOT NULL,"
+                                  " name VARCHAR(500) NOT NULL, digest VARCHAR(36) NOT NULL,"
+                                  " dataset_source_type VARCHAR(36) NOT NULL, dataset_source TEXT "
+                                  "NOT NULL, dataset_schema TEXT,"
+                                  " dataset_profile TEXT, CONSTRAINT dataset_pk PRIMARY KEY "
+                                  "(experiment_id, name, digest),"
+                                  " CONSTRAINT fk_datasets_experiment_id_experiments FOREIGN KEY "
+                                  "(experiment_id)"
+                                  " REFERENCES experiments (experiment_id) ON DELETE CASCADE);"
+                                  "CREATE INDEX index_datasets_dataset_uuid ON datasets "
+                                  "(dataset_uuid);"
+                                  "CREATE INDEX index_datasets_experiment_id_dataset_source_type"
+                                  " ON datasets (experiment_id, dataset_source_type);"
+                                  "CREATE TABLE inputs (input_uuid VARCHAR(36) NOT NULL, "
+                                  "source_type VARCHAR(36) NOT NULL,"
+                                  " source_id VARCHAR(36) NOT NULL, destination_type VARCHAR(36) "
+                                  "NOT NULL,"
+                                  " destination_id VARCHAR(36) NOT NULL, step BIGINT DEFAULT '0' "
+                                  "NOT NULL, CONSTRAINT inputs_pk"
+                                  " PRIMARY KEY (source_type, source_id, destination_type, "
+                                  "destination_id));"
+                                  "CREATE INDEX index_inputs_input_uuid ON inputs (input_uuid);"
+                                  "CREATE INDEX "
+                                  "index_inputs_destination_type_destination_id_source_type"
+                                  " ON inputs (destination_type, destination_id, source_type);"
+                                  "CREATE TABLE input_tags (input_uuid VARCHAR(36) NOT NULL, name "
+                                  "VARCHAR(255) NOT NULL,"
+                                  " value VARCHAR(500) NOT NULL, CONSTRAINT input_tags_pk PRIMARY "
+                                  "KEY (input_uuid, name));"
 
-    /* the registry */
-    "CREATE TABLE registered_models (name VARCHAR(256) NOT NULL, creation_time BIGINT,"
-    " last_updated_time BIGINT, description VARCHAR(5000),"
-    " CONSTRAINT registered_model_pk PRIMARY KEY (name), UNIQUE (name));" //
+                                  /* the registry */
+                                  "CREATE TABLE registered_models (name VARCHAR(256) NOT NULL, "
+                                  "creation_time BIGINT,"
+                                  " last_updated_time BIGINT, description VARCHAR(5000),"
+                                  " CONSTRAINT registered_model_pk PRIMARY KEY (name), UNIQUE "
+                                  "(name));" //
     TEXT_PAIRS("registered_model_tags", "registered_model_tag_pk", "name", "VARCHAR(256)",
                "VARCHAR(5000)") //
     "FOREIGN KEY (name) REFERENCES registered_models (name) ON UPDATE CASCADE);"
@@ -138,10 +162,11 @@ const char mlflow_schema[] =
     " REFERENCES experiments (experiment_id));"
     "CREATE INDEX index_trace_info_experiment_id_timestamp_ms"
     " ON trace_info (experiment_id, timestamp_ms);" //
-    TEXT_PAIRS("trace_tags", "trace_tag_pk", "request_id", "VARCHAR(50)", "VARCHAR(8000)")
-    "CONSTRAINT fk_trace_tags_request_id FOREIGN KEY (request_id)"
-    " REFERENCES trace_info (request_id) ON DELETE CASCADE);"
-    "CREATE INDEX index_trace_tags_request_id ON trace_tags (request_id);" //
+    TEXT_PAIRS(
+        "trace_tags", "trace_tag_pk", "request_id", "VARCHAR(50)",
+        "VARCHAR(8000)") "CONSTRAINT fk_trace_tags_request_id FOREIGN KEY (request_id)"
+                         " REFERENCES trace_info (request_id) ON DELETE CASCADE);"
+                         "CREATE INDEX index_trace_tags_request_id ON trace_tags (request_id);" //
     TEXT_PAIRS("trace_request_metadata", "trace_request_metadata_pk", "request_id", "VARCHAR(50)",
                "VARCHAR(8000)") //
     "CONSTRAINT fk_trace_request_metadata_request_id FOREIGN KEY (request_id)"

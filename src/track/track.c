@@ -327,8 +327,9 @@ static void tell(const struct track *t, bool in_time)
         log_warn("track.refused", "journal=\"%s\" error=\"%s\"; nothing of the run is lost",
                  t->journal.dir, t->error.msg);
     else
-        log_warn("track.waiting", "journal=\"%s\" error=\"%s\"; 'kindred track sync' sends it later",
-                 t->journal.dir, in_time ? t->error.msg : "the store takes its time");
+        log_warn("track.waiting",
+                 "journal=\"%s\" error=\"%s\"; 'kindred track sync' sends it later", t->journal.dir,
+                 in_time ? t->error.msg : "the store takes its time");
 }
 
 /* A sender that isn't back in time goes with the process, and what it uses stays. */
@@ -393,8 +394,8 @@ static bool sync_run(void *context, const char *run_dir, struct err *)
     s->n_left++;
     if (held < 0) /* it lives */
         return true;
-    if (end_killed(path, held, &err) && delivery_open(&d, run_dir, &err) &&
-        delivery_go(d, &err) && delivery_is_whole(d)) {
+    if (end_killed(path, held, &err) && delivery_open(&d, run_dir, &err) && delivery_go(d, &err) &&
+        delivery_is_whole(d)) {
         delivery_forget(d);
         s->n_sent++;
         s->n_left--;

@@ -41,8 +41,8 @@ const char *track_id(const struct track *t);
  * waits. */
 void track_end(struct track *t, const char *status);
 
-/* Send what waits below `dir`. n_sent: runs that are whole now; n_left: that aren't, or live. False:
- * a store can't be reached, or doesn't take a run; the rest was tried all the same. */
+/* Send what waits below `dir`. n_sent: runs that are whole now; n_left: that aren't, or live.
+ * False: a store can't be reached, or doesn't take a run; the rest was tried all the same. */
 struct err;
 NODISCARD bool track_sync(const char *dir, int *n_sent, int *n_left, struct err *err);
 
