@@ -5,7 +5,7 @@
 #include "comm/comm.h"
 #include "track/origin.h"
 
-#include <unistd.h>
+#include <math.h>
 
 OPT_TABLE(tracking_opts, TRACKING_OPTIONS);
 
@@ -140,6 +140,61 @@ static void put_tags(struct tracking *tr, const char *source)
     }
 }
 
+/* ---- other ranks ---- */
+
+static void begin_on_ranks(struct tracking *tr)
+{
+    int64_t tracks = is_wanted(&tr->o);
+
+    if (comm_size() > 1)
+        comm_all_fold(&tracks, 1, COMM_MAX);
+    tr->on_ranks = comm_size() > 1 && tracks;
+    machine_begin(&tr->machine);
+    tr->started_at = clock_seconds();
+}
+
+/* Rank 0 says when: every second at first, later every hundredth part of the time. */
+static bool is_time(struct tracking *tr)
+{
+    double now = clock_seconds();
+    int32_t asks = now - tr->asked_at >= MAX(1, (now - tr->started_at) / 100);
+
+    comm_all_share(&asks, sizeof asks, 0);
+    if (asks)
+        tr->asked_at = now;
+    return asks;
+}
+
+static void put_rank(struct tracking *tr, int rank, const double values[MACHINE_VALUES])
+{
+    for (int i = 0; i < MACHINE_VALUES; i++) {
+        AUTO_FREE char *key = xasprintf("system/rank_%d/%s", rank, machine_names[i]);
+
+        if (!isnan(values[i]))
+            track_metric(tr->t, key, values[i], tr->n_asked);
+    }
+}
+
+void tracking_all_ranks(struct tracking *tr)
+{
+    enum { ROW = MACHINE_VALUES * sizeof(double) };
+    AUTO_FREE double *rows = NULL;
+    AUTO_FREE int64_t *begin = NULL;
+    int size = comm_size();
+
+    if (!tr->on_ranks || !is_time(tr))
+        return;
+    rows = xcalloc((size_t)size, ROW);
+    begin = xcalloc((size_t)size + 1, sizeof *begin);
+    for (int r = 0; r <= size; r++)
+        begin[r] = (int64_t)r * ROW;
+    machine_read(&tr->machine, rows + comm_rank() * MACHINE_VALUES);
+    comm_all_gather(rows, begin);
+    for (int r = 1; r < size; r++)
+        put_rank(tr, r, rows + r * MACHINE_VALUES);
+    tr->n_asked++;
+}
+
 /* ---- begin, and end ---- */
 
 bool tracking_begin(struct tracking *tr, const struct cmd *c, const struct opt_set *opts,
@@ -151,18 +206,21 @@ bool tracking_begin(struct tracking *tr, const struct cmd *c, const struct opt_s
 
     if (!check_tags(&tr->o.tag, err))
         return false;
+    begin_on_ranks(tr);
     if (!is_wanted(&tr->o))
         return true;
     clock_iso(clock_epoch_ms(), now);
     tr->uri = find_uri(&tr->o);
     tr->name = tr->o.run_name ? xstrdup(tr->o.run_name) : xasprintf("%s %s", c->name, now);
-    tr->t = track_begin(&(struct track_plan){.dir = tr->o.track_dir,
-                                             .uri = tr->uri,
-                                             .experiment = asked ? asked : experiment,
-                                             .name = tr->name,
-                                             .resumed = said("MLFLOW_RUN_ID"),
-                                             .parent = said("KINDRED_PARENT_RUN"),
-                                             .wait_s = tr->o.track_wait});
+    tr->t = track_begin(
+        &(struct track_plan){.dir = tr->o.track_dir,
+                             .uri = tr->uri,
+                             .experiment = asked ? asked : experiment,
+                             .experiment_id = asked ? NULL : said("MLFLOW_EXPERIMENT_ID"),
+                             .name = tr->name,
+                             .resumed = said("MLFLOW_RUN_ID"),
+                             .parent = said("KINDRED_PARENT_RUN"),
+                             .wait_s = tr->o.track_wait});
     if (tr->t) {
         put_tags(tr, source);
         put_params(tr, opts);

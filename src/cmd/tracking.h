@@ -4,6 +4,7 @@
 
 #include "cmd/cmd.h"
 #include "data/dataset.h"
+#include "track/machine.h"
 #include "track/track.h"
 
 #define TRACKING_OPTIONS(X, S)                                                                     \
@@ -27,13 +28,18 @@ struct tracking {
     struct tracking_opts o;
     struct track *t; /* NULL: not tracked */
     char *uri, *name;
+    bool on_ranks;          /* rank 0 tracks, and there are others */
+    struct machine machine; /* on_ranks: of this rank */
+    double started_at;
+    double asked_at; /* when rank 0 last asked the others, s; 0: never */
+    int64_t n_asked;
 };
 
 /* Add the options, before cmd_parse. */
 void tracking_add(struct tracking *tr, struct opt_set *opts);
 
 /* The run begins, on rank 0 alone: its options become parameters. experiment: where none is asked
- * for. ERR_USAGE: a tag that is none. */
+ * for. By all ranks. ERR_USAGE: a tag that is none. */
 NODISCARD bool tracking_begin(struct tracking *tr, const struct cmd *c, const struct opt_set *opts,
                               const char *experiment, struct err *err);
 
@@ -45,6 +51,10 @@ void tracking_dataset(struct tracking *tr, const char *dir, const struct dataset
  * is passed over. */
 void tracking_metrics(struct tracking *tr, const char *prefix, const struct json_out *json,
                       int64_t step);
+
+/* By all ranks, as often as they like: system/rank_1/cpu_utilization_percentage and so on, of the
+ * ranks that don't track, about as often as rank 0's own. */
+void tracking_all_ranks(struct tracking *tr);
 
 /* How the run ends; returns `ok`. */
 bool tracking_end(struct tracking *tr, bool ok, const struct err *err);

@@ -177,6 +177,9 @@ static void track_epoch(void *context, const struct loop_result *r)
     const struct loop_epoch *now = &r->epochs[r->n_epochs - 1];
     AUTO(json_out) val = {0};
 
+    tracking_all_ranks(tr);
+    if (!tr->t)
+        return;
     if (!isnan(now->loss)) /* what learns at once has none */
         track_metric(tr->t, "loss", now->loss, r->n_epochs);
     track_metric(tr->t, "samples_per_s", now->samples_per_s, r->n_epochs);
@@ -215,7 +218,7 @@ static bool train(const struct train_opts *o, const struct opt_set *opts,
                              .checkpoint_every = o->checkpoint_every,
                              .checkpoint_dir = checkpoints,
                              .resume = o->resume,
-                             .after_epoch = tr->t ? track_epoch : NULL,
+                             .after_epoch = tr->t || tr->on_ranks ? track_epoch : NULL,
                              .context = tr};
     unsigned parts = 1u << DATASET_TRAIN | 1u << DATASET_VAL;
     AUTO(loop_result) r = {0};

@@ -292,6 +292,7 @@ static bool send_run(struct delivery *d, const struct json_t *v, struct err *err
     struct run_head head = {
         .id = json_text(json_get(v, "id")),
         .experiment = json_text(json_get(v, "experiment")),
+        .experiment_id = json_text(json_get(v, "experiment_id")),
         .name = json_text(json_get(v, "name")),
         .resumed = json_text(json_get(v, "resumed")),
         .parent = json_text(json_get(v, "parent")),

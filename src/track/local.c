@@ -226,6 +226,14 @@ static bool find_experiment(struct local *l, const char *name, struct err *err)
                    name);
 }
 
+static bool take_experiment(struct local *l, const char *id, struct err *err)
+{
+    return sql(l, err, l->experiment, sizeof l->experiment,
+               "SELECT experiment_id FROM experiments WHERE experiment_id = ?", "t", id) &&
+           (*l->experiment ||
+            err_set(err, ERR_DATA, "'%s' has no experiment of id '%s'", l->path, id));
+}
+
 static bool take_run(struct local *l, const char *run, struct err *err)
 {
     snprintf(l->sink.run, sizeof l->sink.run, "%s", run);
@@ -248,7 +256,8 @@ static bool create_run(struct local *l, const struct run_head *head, struct err 
 {
     AUTO_FREE char *artifacts = NULL;
 
-    if (!find_experiment(l, head->experiment, err))
+    if (!(head->experiment_id ? take_experiment(l, head->experiment_id, err)
+                              : find_experiment(l, head->experiment, err)))
         return false;
     artifacts = xasprintf("%s/mlruns/%s/%s/artifacts", l->dir, l->experiment, head->id);
     snprintf(l->sink.run, sizeof l->sink.run, "%s", head->id);

@@ -1,6 +1,6 @@
 /* monitor.h - the machine while a run lives, as metrics under MLflow's names for them:
- * system/cpu_utilization_percentage and so on. Every second at first, later every hundredth part of
- * the run's time. */
+ * system/cpu_utilization_percentage and so on (machine.h). Every second at first, later every
+ * hundredth part of the run's time. */
 #ifndef KINDRED_MONITOR_H
 #define KINDRED_MONITOR_H
 

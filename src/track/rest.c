@@ -336,7 +336,9 @@ static bool rest_begin(struct sink *s, const struct run_head *head, const char *
         return run_by_id(r, known, err);
     if (head->resumed)
         return resume_run(r, head->resumed, err);
-    if (!find_experiment(r, head->experiment, err))
+    if (head->experiment_id)
+        snprintf(r->experiment, sizeof r->experiment, "%s", head->experiment_id);
+    else if (!find_experiment(r, head->experiment, err))
         return false;
     if (tried) {
         if (!run_of_journal(r, head->id, err))

@@ -11,8 +11,9 @@
 
 /* How a run begins: what stands in the journal's first line. */
 struct run_head {
-    const char *id;         /* the journal's */
-    const char *experiment; /* a name */
+    const char *id;            /* the journal's */
+    const char *experiment;    /* a name */
+    const char *experiment_id; /* the store's, instead of the name; NULL */
     const char *name;
     const char *resumed; /* the store's id of a run that goes on; NULL: a new one */
     const char *parent;  /* the journal's id of the run that this is a part of; NULL: none */

@@ -249,6 +249,7 @@ static void add_head(struct track *t)
     json_open(&line, "run", '{');
     json_put_str(&line, "id", t->journal.id);
     json_put_str(&line, "experiment", p->experiment);
+    json_put_str(&line, "experiment_id", p->experiment_id);
     json_put_str(&line, "name", p->name);
     json_put_str(&line, "resumed", p->resumed);
     json_put_str(&line, "parent", p->parent);

@@ -15,9 +15,10 @@ struct track_plan {
     const char *dir; /* of journals */
     const char *uri; /* of the store: http://, https://, or sqlite:///FILE */
     const char *experiment, *name;
-    const char *resumed; /* the store's id of a run that goes on; NULL */
-    const char *parent;  /* the id of another run of kindred's that this is a part of; NULL */
-    double wait_s;       /* at the end, for what isn't sent yet */
+    const char *experiment_id; /* the store's, instead of the name; NULL */
+    const char *resumed;       /* the store's id of a run that goes on; NULL */
+    const char *parent;        /* the id of another run of kindred's that this is a part of; NULL */
+    double wait_s;             /* at the end, for what isn't sent yet */
 };
 
 /* NULL, after a warning, where no journal can be written. */

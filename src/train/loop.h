@@ -20,7 +20,8 @@ struct loop_plan {
     /* Of one of several ranks; it has a part of the users, and `partitions` isn't 0. */
     const int32_t *user_begin; /* (partitions + 1) where blocks begin among all users */
 
-    /* Called after each epoch, and its look at val; NULL: nobody listens. r->n_epochs are done. */
+    /* Called after each epoch, and its look at val, on all ranks; NULL: nobody listens. r->n_epochs
+     * are done. */
     void (*after_epoch)(void *context, const struct loop_result *r);
     void *context;
 

@@ -191,6 +191,24 @@ def test_an_experiment_by_option_and_by_variable(fake, run):
     assert list(fake.experiments) == ["mine & yours", "third"]
 
 
+def test_an_experiment_by_its_id(fake, run, tmp_path):
+    run(fake.uri, MLFLOW_EXPERIMENT_ID="7")
+    assert fake.experiments == {} and only(fake.runs).created["experiment_id"] == "7"
+    said = run(None, MLFLOW_EXPERIMENT_ID="7")
+    assert "no experiment of id '7'" in said and len(waiting(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("common", [True, False])
+def test_ranks_other_than_0_are_seen(mpirun, impl, fake, dataset, tmp_path, common):
+    done = mpirun(impl, 3, "train", "--data-dir", dataset, "--epochs", 3, "--partitions", 8, "--eval-every", 1, cwd=tmp_path,
+                  KINDRED_TRACK="mlflow", MLFLOW_TRACKING_URI=fake.uri, KINDRED_SHARED_MEMORY=str(int(common)))
+    assert done.returncode == 0, done.stderr
+    it = only(fake.runs)
+    assert it.tags["kindred.ranks"] == "3" and len(it.history("val/ndcg_at_20")) == 3
+    assert it.history("system/rank_1/system_memory_usage_megabytes")
+    assert it.history("system/rank_2/disk_available_megabytes") and not it.history("system/rank_3/disk_available_megabytes")
+
+
 @pytest.mark.parametrize("how", [("--track", "off"), ()])
 def test_nothing_is_told_when_nobody_wants_it(kindred, dataset, tmp_path, how):
     kindred.ok("train", "--data-dir", dataset, "--epochs", 1, *how, cwd=tmp_path)
