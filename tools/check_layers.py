@@ -18,7 +18,8 @@ MAY_INCLUDE = {
     "train": {"base", "kern", "data", "comm", "model", "eval"},
     "serve": {"base", "kern", "data", "model"},
     "track": {"base"},
-    "cmd": {"base", "kern", "data", "comm", "model", "eval", "train", "serve", "track"},
+    "sweep": {"base"},
+    "cmd": {"base", "kern", "data", "comm", "model", "eval", "train", "serve", "track", "sweep"},
     ".": {"base", "comm", "cmd"},  # main.c
 }
 

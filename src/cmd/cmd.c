@@ -23,13 +23,13 @@ static void print_help(const struct cmd *c, const struct opt_set *opts)
 
 bool cmd_peek(const struct cmd *c, struct opt_set *opts, const char *const *argv, unsigned flags)
 {
-    struct common_opts common;
+    struct common_opts peeked;
     struct err ignored = {0}; /* cmd_parse meets the same fault, and tells it */
 
-    OPT_ADD(opts, "", common_opts, &common);
+    OPT_ADD(opts, "", common_opts, &peeked);
     (void)!opt_parse(opts, argv, c->name, command_names(), flags | OPT_LENIENT, &ignored);
     opts->n--; /* cmd_parse adds them for good */
-    return common.help;
+    return peeked.help;
 }
 
 /* For a line that doesn't parse: what is wrong with it is told as it asks all the same. */
@@ -42,10 +42,16 @@ static bool asks_for_json(const char *const *argv)
     return false;
 }
 
+static struct common_opts common; /* static: the set points to it for as long as it lives */
+
+const char *cmd_config_path(void)
+{
+    return common.config;
+}
+
 enum cmd_next cmd_parse(const struct cmd *c, struct opt_set *opts, const char *const *argv,
                         unsigned flags, struct err *err)
 {
-    static struct common_opts common; /* static: the set points to it for as long as it lives */
     bool parsed;
 
     OPT_ADD(opts, "Common options", common_opts, &common);

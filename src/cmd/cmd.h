@@ -27,7 +27,7 @@ struct cmd {
 };
 
 extern const struct cmd cmd_generate, cmd_preprocess, cmd_train, cmd_evaluate, cmd_baselines,
-    cmd_recommend, cmd_serve, cmd_track;
+    cmd_recommend, cmd_serve, cmd_sweep, cmd_track;
 
 /* The table, and the names alone, both with NULL at the end. */
 extern const struct cmd *const commands[];
@@ -47,6 +47,12 @@ enum cmd_next cmd_parse(const struct cmd *c, struct opt_set *opts, const char *c
 /* A first look: fill what the groups know and leave the rest alone. For commands whose further
  * groups depend on an option's value. Returns true if --help stands on the line. */
 bool cmd_peek(const struct cmd *c, struct opt_set *opts, const char *const *argv, unsigned flags);
+
+/* What --config named, after cmd_parse; NULL: nothing. */
+const char *cmd_config_path(void);
+
+/* Whether train has such an option (as in C: embedding_dim) for that model, and knows the model. */
+bool train_has_option(const char *model, const char *name);
 
 /* For what ranks don't share yet: ERR_USAGE unless this process is alone. */
 NODISCARD bool cmd_check_alone(struct err *err);

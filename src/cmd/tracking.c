@@ -202,6 +202,7 @@ bool tracking_begin(struct tracking *tr, const struct cmd *c, const struct opt_s
 {
     AUTO_FREE char *source = xasprintf("kindred %s", c->name);
     const char *asked = tr->o.experiment ? tr->o.experiment : said("MLFLOW_EXPERIMENT_NAME");
+    const char *id = asked ? NULL : said("MLFLOW_EXPERIMENT_ID");
     char now[CLOCK_ISO_MAX];
 
     if (!check_tags(&tr->o.tag, err))
@@ -210,17 +211,17 @@ bool tracking_begin(struct tracking *tr, const struct cmd *c, const struct opt_s
     if (!is_wanted(&tr->o))
         return true;
     clock_iso(clock_epoch_ms(), now);
+    tr->experiment = id ? NULL : asked ? asked : experiment;
     tr->uri = find_uri(&tr->o);
     tr->name = tr->o.run_name ? xstrdup(tr->o.run_name) : xasprintf("%s %s", c->name, now);
-    tr->t = track_begin(
-        &(struct track_plan){.dir = tr->o.track_dir,
-                             .uri = tr->uri,
-                             .experiment = asked ? asked : experiment,
-                             .experiment_id = asked ? NULL : said("MLFLOW_EXPERIMENT_ID"),
-                             .name = tr->name,
-                             .resumed = said("MLFLOW_RUN_ID"),
-                             .parent = said("KINDRED_PARENT_RUN"),
-                             .wait_s = tr->o.track_wait});
+    tr->t = track_begin(&(struct track_plan){.dir = tr->o.track_dir,
+                                             .uri = tr->uri,
+                                             .experiment = asked ? asked : experiment,
+                                             .experiment_id = id,
+                                             .name = tr->name,
+                                             .resumed = said("MLFLOW_RUN_ID"),
+                                             .parent = said("KINDRED_PARENT_RUN"),
+                                             .wait_s = tr->o.track_wait});
     if (tr->t) {
         put_tags(tr, source);
         put_params(tr, opts);

@@ -28,6 +28,7 @@ struct tracking {
     struct tracking_opts o;
     struct track *t; /* NULL: not tracked */
     char *uri, *name;
+    const char *experiment; /* by name; NULL: by the id that the environment has */
     bool on_ranks;          /* rank 0 tracks, and there are others */
     struct machine machine; /* on_ranks: of this rank */
     double started_at;

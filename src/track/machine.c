@@ -7,10 +7,9 @@
 static const double MB = 1e6;
 
 const char *const machine_names[MACHINE_VALUES] = {
-    "cpu_utilization_percentage",     "system_memory_usage_megabytes",
-    "system_memory_usage_percentage", "disk_usage_percentage",
-    "disk_usage_megabytes",           "disk_available_megabytes",
-    "network_receive_megabytes",      "network_transmit_megabytes",
+    "cpu_utilization_percentage", "system_memory_usage_megabytes", "system_memory_usage_percentage",
+    "disk_usage_percentage",      "disk_usage_megabytes",          "disk_available_megabytes",
+    "network_receive_megabytes",  "network_transmit_megabytes",
 };
 
 /* ---- what the kernel tells; what it doesn't stays 0 ---- */

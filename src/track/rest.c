@@ -349,6 +349,9 @@ static bool rest_begin(struct sink *s, const struct run_head *head, const char *
     if (head->parent) {
         if (!run_of_journal(r, head->parent, err))
             return false;
+        if (!s->run[0])
+            return err_set(err, ERR_IO, "'%s' has not yet the run that this one is a part of",
+                           r->server);
         snprintf(parent, sizeof parent, "%s", s->run);
     }
     return create_run(r, head, parent, err);

@@ -414,8 +414,15 @@ static bool sync_run(void *context, const char *run_dir, struct err *)
 bool track_sync(const char *dir, int *n_sent, int *n_left, struct err *err)
 {
     struct sync s = {0};
-    bool ok = journal_each_run(dir, sync_run, &s, err);
+    int sent_before;
+    bool ok;
 
+    do { /* a run may wait for the one that it's a part of, which is of later */
+        sent_before = s.n_sent;
+        s.n_left = 0;
+        s.error = (struct err){0};
+        ok = journal_each_run(dir, sync_run, &s, err);
+    } while (ok && s.n_left && s.n_sent > sent_before);
     *n_sent = s.n_sent;
     *n_left = s.n_left;
     if (ok && s.error.kind != ERR_NONE)

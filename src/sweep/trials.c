@@ -1,0 +1,205 @@
+#include "sweep/trials.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/interrupt.h"
+#include "base/json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+void trial_release(struct trial *t)
+{
+    for (int i = 0; t->argv && t->argv[i]; i++)
+        free(t->argv[i]);
+    free(t->argv);
+    free(t->dir);
+    free(t->error);
+    *t = (struct trial){0};
+}
+
+/* ---- what became of it ---- */
+
+/* The metric of the epoch that the model is of: the best, where one was chosen, else the last that
+ * has one. */
+static double value_of(const struct json_t *run, const char *metric)
+{
+    const struct json_t *epochs = json_get(run, "epochs");
+    int64_t last = json_int_or(json_get(run, "best_epoch"), json_size(epochs));
+
+    for (int e = (int)last - 1; e >= 0; e--) {
+        const struct json_t *value = json_get(json_at(epochs, e), metric);
+
+        if (json_kind(value) == JVAL_REAL || json_kind(value) == JVAL_INT)
+            return json_real_or(value, 0);
+    }
+    return NAN;
+}
+
+static void read_run(struct trial *t, const struct json_t *run, const struct trials_plan *plan)
+{
+    const char *digest = json_text(json_get(run, "digest"));
+
+    if (!digest || strcmp(digest, plan->digest) != 0)
+        return;
+    t->value = value_of(run, plan->metric);
+    t->seconds = json_real_or(json_get(json_get(run, "timings"), "epochs_s"), 0);
+    t->state = TRIAL_DONE;
+}
+
+/* The model's file comes last: where it is, the run is whole. */
+static void look(struct trial *t, const struct trials_plan *plan)
+{
+    AUTO_FREE char *model = path_join(t->dir, "model.safetensors");
+    AUTO_FREE char *run = path_join(t->dir, "run.json");
+    AUTO(buf) text = {0};
+    struct json_doc doc = {0};
+    struct err ignored = {0};
+
+    if (file_exists(model) && file_read(run, 64 << 20, &text, &ignored) &&
+        json_parse(&doc, buf_str(&text), text.len, &ignored))
+        read_run(t, doc.root, plan);
+    json_doc_release(&doc);
+}
+
+/* The log's last line. */
+static char *last_line(const struct trial *t)
+{
+    AUTO_FREE char *path = path_join(t->dir, "log");
+    AUTO(buf) text = {0};
+    struct err ignored;
+    const char *line;
+
+    if (!file_read(path, 16 << 20, &text, &ignored) || !text.len)
+        return xstrdup("it said nothing");
+    while (text.len && text.data[text.len - 1] == '\n')
+        text.data[--text.len] = '\0';
+    line = strrchr(text.data, '\n');
+    return xstrdup(line ? line + 1 : text.data);
+}
+
+static void end(struct trial *t, int status, const struct trials_plan *plan)
+{
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        look(t, plan);
+    if (t->state != TRIAL_DONE) {
+        t->state = TRIAL_FAILED;
+        t->error = WIFSIGNALED(status) ? xasprintf("it was ended by signal %d", WTERMSIG(status))
+                                       : last_line(t);
+    }
+    if (plan->ended)
+        plan->ended(plan->context, t);
+}
+
+/* ---- processes ---- */
+
+/* In the child. Where the sweep is killed its trials go with it. */
+static _Noreturn void become(const struct trial *t, const struct trials_plan *plan, int log,
+                             pid_t parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(1);
+    dup2(log, STDOUT_FILENO);
+    dup2(log, STDERR_FILENO);
+    execve("/proc/self/exe", t->argv, plan->environment);
+    _exit(127);
+}
+
+static bool start(struct trial *t, const struct trials_plan *plan, struct err *err)
+{
+    AUTO_FREE char *path = path_join(t->dir, "log");
+    pid_t own = getpid();
+    int log;
+
+    if (!dir_create(t->dir, err))
+        return false;
+    log = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (log < 0)
+        return err_errno(err, "create", path);
+    fflush(NULL);
+    t->process = fork();
+    if (t->process == 0)
+        become(t, plan, log, own);
+    close(log);
+    if (t->process < 0)
+        return err_errno(err, "start a process for", t->dir);
+    t->state = TRIAL_RUNS;
+    return true;
+}
+
+static void end_all(struct trial *trials, int n, int signum)
+{
+    for (int i = 0; i < n; i++)
+        if (trials[i].state == TRIAL_RUNS)
+            kill(trials[i].process, signum);
+    for (int i = 0; i < n; i++)
+        if (trials[i].state == TRIAL_RUNS) {
+            waitpid(trials[i].process, NULL, 0);
+            trials[i].state = TRIAL_WAITS;
+        }
+}
+
+/* Those that have ended since the last look; returns how many still run. */
+static int reap(struct trial *trials, int n, const struct trials_plan *plan)
+{
+    int running = 0, status;
+
+    for (int i = 0; i < n; i++) {
+        if (trials[i].state != TRIAL_RUNS)
+            continue;
+        if (waitpid(trials[i].process, &status, WNOHANG) == trials[i].process)
+            end(&trials[i], status, plan);
+        else
+            running++;
+    }
+    return running;
+}
+
+/* The next that waits; NULL: none. */
+static struct trial *next(struct trial *trials, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (trials[i].state == TRIAL_WAITS)
+            return &trials[i];
+    return NULL;
+}
+
+bool trials_run(struct trial *trials, int n, const struct trials_plan *plan, struct err *err)
+{
+    const struct timespec pause = {.tv_nsec = 10000000};
+    double deadline = plan->minutes > 0 ? clock_seconds() + 60 * plan->minutes : (double)INFINITY;
+    int running = 0;
+
+    for (int i = 0; i < n; i++) {
+        look(&trials[i], plan);
+        if (trials[i].state == TRIAL_DONE && plan->ended)
+            plan->ended(plan->context, &trials[i]);
+    }
+    for (;;) {
+        struct trial *t = clock_seconds() < deadline ? next(trials, n) : NULL;
+
+        if (!interrupt_check(err)) {
+            end_all(trials, n, SIGTERM);
+            return false;
+        }
+        if (t && running < plan->jobs) {
+            if (!start(t, plan, err)) {
+                end_all(trials, n, SIGTERM);
+                return false;
+            }
+            running++;
+            continue;
+        }
+        running = reap(trials, n, plan);
+        if (!running && !t)
+            return true;
+        nanosleep(&pause, NULL);
+    }
+}
