@@ -338,6 +338,8 @@ static bool apply_entry(struct opt_set *s, const struct yaml_entry *e, const cha
         err_set(err, ERR_USAGE, "no command '%s' to have a section", e->section);
         return err_wrap(err, "%s:%d", path, e->line);
     }
+    if (e->is_mapping)
+        return err_set(err, ERR_USAGE, "%s:%d:%d: sections do not nest", path, e->line, e->column);
     copy_name(name, e->key, strlen(e->key), '-', '_');
     o = find(s, name, &g);
     if (!o && (flags & OPT_LENIENT))

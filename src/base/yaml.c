@@ -58,6 +58,26 @@ static bool read_values(const struct reader *r, const yaml_node_t *n, struct yam
     return true;
 }
 
+/* "min: 1, max: 2" below a key of a section. */
+static bool read_inner(const struct reader *r, const yaml_node_t *map, struct yaml_entry *e)
+{
+    int count = (int)(map->data.mapping.pairs.top - map->data.mapping.pairs.start);
+
+    e->is_mapping = true;
+    e->values = keep(r->y, xcalloc((size_t)count * 2 + 1, sizeof *e->values));
+    for (int i = 0; i < count; i++) {
+        const yaml_node_pair_t *p = &map->data.mapping.pairs.start[i];
+        yaml_node_t *key = yaml_document_get_node(r->doc, p->key);
+        yaml_node_t *value = yaml_document_get_node(r->doc, p->value);
+
+        if (key->type != YAML_SCALAR_NODE || value->type != YAML_SCALAR_NODE)
+            return refuse(r, value, "sections do not nest");
+        e->values[e->n_values++] = text_of(r, key);
+        e->values[e->n_values++] = text_of(r, value);
+    }
+    return true;
+}
+
 static bool is_twice(const struct yaml *y, const char *section, const char *key)
 {
     for (int i = 0; i < y->n; i++) {
@@ -82,14 +102,15 @@ static bool read_pair(const struct reader *r, const yaml_node_pair_t *p, const c
         return refuse(r, key, "a key is a plain word");
     e.key = text_of(r, key);
     e.line = (int)key->start_mark.line + 1;
-    if (value->type == YAML_MAPPING_NODE)
-        return section ? refuse(r, value, "sections do not nest") : read_mapping(r, value, e.key);
+    e.column = (int)value->start_mark.column + 1;
+    if (value->type == YAML_MAPPING_NODE && !section)
+        return read_mapping(r, value, e.key);
     if (is_twice(r->y, section, e.key)) {
         AUTO_FREE char *what = xasprintf("'%s' stands twice", e.key);
 
         return refuse(r, key, what);
     }
-    if (!read_values(r, value, &e))
+    if (!(value->type == YAML_MAPPING_NODE ? read_inner(r, value, &e) : read_values(r, value, &e)))
         return false;
     r->y->entries = xrealloc(r->y->entries, (size_t)r->y->n + 1, sizeof e);
     r->y->entries[r->y->n++] = e;

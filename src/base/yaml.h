@@ -1,5 +1,5 @@
-/* yaml.h - config files: a mapping of scalars and lists, one level of sections. Owner of libyaml.
- */
+/* yaml.h - config files: a mapping of scalars and lists, one level of sections, in which a value
+ * may be a mapping of scalars. Owner of libyaml. */
 #ifndef KINDRED_YAML_H
 #define KINDRED_YAML_H
 
@@ -8,8 +8,9 @@
 struct yaml_entry {
     const char *section; /* the key above it, or NULL at the top level */
     const char *key;
-    char **values; /* (n_values) scalars as written */
-    int n_values, line;
+    char **values; /* (n_values) scalars as written; is_mapping: key, value, key, value */
+    int n_values, line, column;
+    bool is_mapping;
 };
 
 struct yaml {
@@ -20,7 +21,7 @@ struct yaml {
 };
 
 /* ERR_IO when the file can't be read; ERR_USAGE with "FILE:LINE:COLUMN: " for what isn't such a
- * file: bad YAML, a key twice, an alias, a mapping deeper than a section. */
+ * file: bad YAML, a key twice, an alias, a mapping deeper than a section's value. */
 NODISCARD bool yaml_load(struct yaml *y, const char *path, struct err *err);
 
 void yaml_release(struct yaml *y);

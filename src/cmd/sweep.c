@@ -17,7 +17,7 @@
     X(S, opt_text, output_dir, "outputs/sweep", 0, 0, "DIR",                                       \
       "for the trials, a folder each, sweep.json and best.yaml")                                   \
     X(S, opt_text, strategy, "grid", 0, 0, "grid|random",                                          \
-      "all points of the grid in their order, or points of it at random")                          \
+      "all points of the grid in their order, or points at random, also of ranges")                \
     X(S, int, max_trials, 100, 1, 10000, "N", "points that are tried, at most")                    \
     X(S, double, max_minutes, 0, 0, 1e6, "M", "after which no trial is begun; 0: no limit")        \
     X(S, opt_text, metric, "ndcg_at_20", 0, 0, "NAME",                                             \
@@ -36,7 +36,8 @@ struct sweep {
     struct tracking *tr;
     struct space space;
     struct trial *trials; /* (n) */
-    int *choices;         /* (n, space.n) */
+    char **values;        /* (n, space.n) what each gives each option */
+    int n_values;
     int n, n_ended;
     struct progress bar;
 };
@@ -46,23 +47,26 @@ static void sweep_release(struct sweep *s)
     for (int i = 0; i < s->n; i++)
         trial_release(&s->trials[i]);
     free(s->trials);
-    free(s->choices);
+    for (int i = 0; i < s->n_values; i++)
+        free(s->values[i]);
+    free(s->values);
     space_release(&s->space);
 }
 
 /* ---- a point as a process ---- */
 
-static const char *value_at(const struct sweep *s, const int *choice, int axis)
+/* (space.n) */
+static char **values_of(const struct sweep *s, const struct trial *t)
 {
-    return s->space.axes[axis].values[choice[axis]];
+    return s->values + (t - s->trials) * s->space.n;
 }
 
 /* The point's model; mf unless the file says otherwise. */
-static const char *model_at(const struct sweep *s, const int *choice)
+static const char *model_at(const struct sweep *s, char *const *values)
 {
     for (int a = 0; a < s->space.n; a++)
         if (!strcmp(s->space.axes[a].name, "model"))
-            return value_at(s, choice, a);
+            return values[a];
     return "mf";
 }
 
@@ -73,19 +77,19 @@ static bool is_own(const char *name)
            !strcmp(name, "json");
 }
 
-static bool counts(const struct sweep *s, const int *choice, int axis)
+static bool counts(const struct sweep *s, char *const *values, int axis)
 {
     const char *name = s->space.axes[axis].name;
 
-    return !is_own(name) && train_has_option(model_at(s, choice), name);
+    return !is_own(name) && train_has_option(model_at(s, values), name);
 }
 
 /* "embedding_dim=64\n" for each option that counts: the trial's name is its digest. */
-static void describe(const struct sweep *s, const int *choice, struct buf *out)
+static void describe(const struct sweep *s, char *const *values, struct buf *out)
 {
     for (int a = 0; a < s->space.n; a++)
-        if (counts(s, choice, a))
-            buf_printf(out, "%s=%s\n", s->space.axes[a].name, value_at(s, choice, a));
+        if (counts(s, values, a))
+            buf_printf(out, "%s=%s\n", s->space.axes[a].name, values[a]);
 }
 
 static char *option(const char *name, const char *value)
@@ -97,7 +101,7 @@ static char *option(const char *name, const char *value)
     return text;
 }
 
-static char **make_argv(const struct sweep *s, const struct trial *t, const int *choice)
+static char **make_argv(const struct sweep *s, const struct trial *t, char *const *values)
 {
     char **argv = xcalloc((size_t)s->space.n + 16, sizeof *argv);
     bool has_threads = false;
@@ -116,8 +120,8 @@ static char **make_argv(const struct sweep *s, const struct trial *t, const int 
     if (s->tr->uri)
         argv[n++] = option("tracking_uri", s->tr->uri);
     for (int a = 0; a < s->space.n; a++)
-        if (counts(s, choice, a)) {
-            argv[n++] = option(s->space.axes[a].name, value_at(s, choice, a));
+        if (counts(s, values, a)) {
+            argv[n++] = option(s->space.axes[a].name, values[a]);
             has_threads |= !strcmp(s->space.axes[a].name, "threads");
         }
     if (!has_threads)
@@ -134,15 +138,18 @@ static bool is_there(const struct sweep *s, const char *id)
 }
 
 /* Points that differ only by what their model doesn't have are one. */
-static void add_trial(struct sweep *s, int64_t point)
+static void add_trial(struct sweep *s, int64_t point, int number)
 {
-    int *choice = s->choices + (int64_t)s->n * s->space.n;
     struct trial *t = &s->trials[s->n];
+    char **values = values_of(s, t);
     AUTO(buf) text = {0};
     char hex[DIGEST_HEX];
 
-    space_point(&s->space, point, choice);
-    describe(s, choice, &text);
+    for (int a = 0; a < s->space.n; a++)
+        free(values[a]); /* of a point that was there already */
+    space_values(&s->space, point, (uint64_t)s->o->seed, number, values);
+    s->n_values = (s->n + 1) * s->space.n;
+    describe(s, values, &text);
     digest_bytes(buf_str(&text), text.len, hex);
     snprintf(t->id, sizeof t->id, "%.*s", TRIAL_ID - 1, hex);
     if (is_there(s, t->id)) {
@@ -150,7 +157,7 @@ static void add_trial(struct sweep *s, int64_t point)
         return;
     }
     t->dir = xasprintf("%s/trials/%s", s->o->output_dir, t->id);
-    t->argv = make_argv(s, t, choice);
+    t->argv = make_argv(s, t, values);
     s->n++;
 }
 
@@ -161,9 +168,19 @@ static void make_trials(struct sweep *s)
                          (uint64_t)s->o->seed, points);
 
     s->trials = xcalloc((size_t)n, sizeof *s->trials);
-    s->choices = xcalloc((size_t)n * (size_t)s->space.n, sizeof *s->choices);
+    s->values = xcalloc((size_t)n * (size_t)s->space.n, sizeof *s->values);
     for (int i = 0; i < n; i++)
-        add_trial(s, points[i]);
+        add_trial(s, points[i], i);
+}
+
+static bool check_strategy(const struct sweep *s, struct err *err)
+{
+    return !s->space.has_range || !strcmp(s->o->strategy, "random") ||
+           err_set(
+               err, ERR_USAGE,
+               "%s has a range, of which a grid has no points: --strategy random draws from it, "
+               "--max-trials times",
+               cmd_config_path());
 }
 
 /* An option that no model of the sweep has is a slip. */
@@ -173,8 +190,7 @@ static bool check_names(const struct sweep *s, const char *path, struct err *err
         bool known = false;
 
         for (int i = 0; i < s->n && !known; i++)
-            known = is_own(s->space.axes[a].name) ||
-                    counts(s, s->choices + (int64_t)i * s->space.n, a);
+            known = is_own(s->space.axes[a].name) || counts(s, values_of(s, &s->trials[i]), a);
         if (!known)
             return err_set(err, ERR_USAGE,
                            "%s:%d: no model of this sweep has an option '%s'; 'kindred help train' "
@@ -200,12 +216,11 @@ static const struct trial *best_of(const struct sweep *s)
 /* "lr 0.1, embedding_dim 64": what differs between trials. */
 static void put_point(const struct sweep *s, const struct trial *t, struct buf *out)
 {
-    const int *choice = s->choices + (t - s->trials) * s->space.n;
+    char *const *values = values_of(s, t);
 
     for (int a = 0; a < s->space.n; a++)
-        if (s->space.axes[a].n > 1 && counts(s, choice, a))
-            buf_printf(out, "%s%s %s", out->len ? ", " : "", s->space.axes[a].name,
-                       value_at(s, choice, a));
+        if ((s->space.axes[a].n > 1 || s->space.axes[a].is_range) && counts(s, values, a))
+            buf_printf(out, "%s%s %s", out->len ? ", " : "", s->space.axes[a].name, values[a]);
 }
 
 static int by_value(const void *a, const void *b)
@@ -241,12 +256,12 @@ static void print_table(const struct sweep *s)
 
 static void put_options(const struct sweep *s, const struct trial *t, struct json_out *out)
 {
-    const int *choice = s->choices + (t - s->trials) * s->space.n;
+    char *const *values = values_of(s, t);
 
     json_open(out, "options", '{');
     for (int a = 0; a < s->space.n; a++)
-        if (counts(s, choice, a))
-            json_put_str(out, s->space.axes[a].name, value_at(s, choice, a));
+        if (counts(s, values, a))
+            json_put_str(out, s->space.axes[a].name, values[a]);
     json_close(out, '}');
 }
 
@@ -287,16 +302,16 @@ static bool write_json(const struct sweep *s, const char *digest, struct err *er
 static bool write_best(const struct sweep *s, const struct trial *best, struct err *err)
 {
     AUTO_FREE char *path = path_join(s->o->output_dir, "best.yaml");
-    const int *choice = s->choices + (best - s->trials) * s->space.n;
+    char *const *values = values_of(s, best);
     AUTO(buf) text = {0};
 
     buf_printf(&text, "# %s %.6f on val, config_id %s\ntrain:\n", s->o->metric, best->value,
                best->id);
     for (int a = 0; a < s->space.n; a++)
-        if (counts(s, choice, a)) {
+        if (counts(s, values, a)) {
             AUTO(json_out) value = {0};
 
-            json_put_str(&value, NULL, value_at(s, choice, a));
+            json_put_str(&value, NULL, values[a]);
             buf_printf(&text, "  %s: %s\n", s->space.axes[a].name, buf_str(&value.buf));
         }
     return file_write(path, text.data, text.len, err);
@@ -348,7 +363,8 @@ static void ended(void *context, const struct trial *t)
                  s->n_ended, s->n);
 }
 
-/* This process's, and where the trials' run belongs; to be freed, but for what is this process's. */
+/* This process's, and where the trials' run belongs; to be freed, but for what is this process's.
+ */
 static char **make_environment(char *parent)
 {
     int n = 0;
@@ -388,7 +404,8 @@ static bool sweep(const struct sweep_opts *o, struct tracking *tr, struct err *e
     AUTO(sweep) s = {.o = o, .tr = tr};
     AUTO(dataset) d = {0};
 
-    if (!space_load(&s.space, cmd_config_path(), err) || !dataset_open(&d, o->data_dir, 0, err))
+    if (!space_load(&s.space, cmd_config_path(), err) || !check_strategy(&s, err) ||
+        !dataset_open(&d, o->data_dir, 0, err))
         return false;
     make_trials(&s);
     if (!check_names(&s, cmd_config_path(), err))
@@ -422,9 +439,10 @@ const struct cmd cmd_sweep = {
     .summary = "train with a grid of options, side by side, and name the best",
     .about =
         "The section 'train' of --config has train's options; one whose value is a list is an\n"
-        "axis, and each point of the grid a trial: a process that trains, in a folder of its\n"
-        "own. Trials are judged on val; test is never read. What an earlier sweep has done in\n"
-        "the same folder with the same options and data isn't done again, so that a sweep that\n"
-        "was stopped goes on where it was. A trial that fails is told, and the others go on.",
+        "axis, {min: A, max: B, scale: log} a range, and each point a trial: a process that\n"
+        "trains, in a folder of its own. Trials are judged on val; test is never read. What an\n"
+        "earlier sweep has done in the same folder with the same options and data isn't done\n"
+        "again, so that a sweep that was stopped goes on where it was. A trial that fails is\n"
+        "told, and the others go on.",
     .run = run,
 };

@@ -2,6 +2,8 @@
 
 #include "base/rng.h"
 
+#include <math.h>
+
 static char *c_name(const char *key)
 {
     char *name = xstrdup(key);
@@ -14,14 +16,90 @@ static char *c_name(const char *key)
 static bool check(const struct space *s, const char *path, struct err *err)
 {
     if (s->n == 0)
-        return err_set(err, ERR_USAGE,
-                       "%s: no section 'train': the options to try stand there, lists where several "
-                       "values are to be tried",
-                       path);
+        return err_set(
+            err, ERR_USAGE,
+            "%s: no section 'train': the options to try stand there, lists where several "
+            "values are to be tried",
+            path);
     for (int i = 0; i < s->n; i++)
         if (s->axes[i].n == 0)
             return err_set(err, ERR_USAGE, "%s:%d: %s has no value", path, s->axes[i].line,
                            s->axes[i].name);
+    return true;
+}
+
+/* ---- ranges ---- */
+
+static const char *member(const struct yaml_entry *e, const char *name)
+{
+    for (int i = 0; i + 1 < e->n_values; i += 2)
+        if (!strcmp(e->values[i], name))
+            return e->values[i + 1];
+    return NULL;
+}
+
+static bool is_number(const char *text, double *out)
+{
+    char *end;
+
+    *out = text ? strtod(text, &end) : 0;
+    return text && end != text && !*end && isfinite(*out);
+}
+
+static bool is_whole(const char *text)
+{
+    return text[strspn(text, "+-0123456789")] == '\0';
+}
+
+static bool read_range(const struct yaml_entry *e, const char *path, struct axis *out,
+                       struct err *err)
+{
+    const char *min = member(e, "min"), *max = member(e, "max"), *scale = member(e, "scale");
+    int known = (min != NULL) + (max != NULL) + (scale != NULL);
+
+    if (!is_number(min, &out->min) || !is_number(max, &out->max) || out->min > out->max ||
+        2 * known != e->n_values)
+        return err_set(err, ERR_USAGE,
+                       "%s:%d: a range is {min: A, max: B}, A at most B, and may have scale: log",
+                       path, e->line);
+    if (scale && strcmp(scale, "log") != 0 && strcmp(scale, "linear") != 0)
+        return err_set(err, ERR_USAGE, "%s:%d: scale is log or linear, not '%s'", path, e->line,
+                       scale);
+    out->is_range = true;
+    out->n = 1;
+    out->log = scale && !strcmp(scale, "log");
+    out->whole = is_whole(min) && is_whole(max);
+    return !out->log || out->min > 0 ||
+           err_set(err, ERR_USAGE, "%s:%d: scale log needs a min above 0", path, e->line);
+}
+
+static char *draw(const struct axis *a, uint64_t seed, int number, int axis)
+{
+    enum { KEY = 0x5358, TRIES = 1 << 24 };
+    double at, value;
+    struct rng r;
+
+    rng_init(&r, rng_key(seed, KEY, (uint64_t)number, (uint64_t)axis));
+    at = (double)rng_below(&r, TRIES) / (TRIES - 1);
+    value = a->log ? exp(log(a->min) + at * (log(a->max) - log(a->min)))
+                   : a->min + at * (a->max - a->min);
+    value = MIN(a->max, MAX(a->min, value));
+    return a->whole ? xasprintf("%.0f", value) : xasprintf("%.6g", value);
+}
+
+/* ---- the file ---- */
+
+static bool add_axis(struct space *s, const struct yaml_entry *e, const char *path, struct err *err)
+{
+    struct axis *a = &s->axes[s->n++];
+
+    *a = (struct axis){.name = c_name(e->key), .line = e->line};
+    if (e->is_mapping) {
+        s->has_range = true;
+        return read_range(e, path, a, err);
+    }
+    a->values = e->values;
+    a->n = e->n_values;
     return true;
 }
 
@@ -34,8 +112,8 @@ bool space_load(struct space *s, const char *path, struct err *err)
     for (int i = 0; i < s->yaml.n; i++) {
         const struct yaml_entry *e = &s->yaml.entries[i];
 
-        if (e->section && !strcmp(e->section, "train"))
-            s->axes[s->n++] = (struct axis){c_name(e->key), e->values, e->n_values, e->line};
+        if (e->section && !strcmp(e->section, "train") && !add_axis(s, e, path, err))
+            return false;
     }
     return check(s, path, err);
 }
@@ -58,11 +136,13 @@ int64_t space_size(const struct space *s)
     return size;
 }
 
-void space_point(const struct space *s, int64_t index, int *choice)
+void space_values(const struct space *s, int64_t index, uint64_t seed, int number, char **out)
 {
     for (int i = s->n - 1; i >= 0; i--) {
-        choice[i] = (int)(index % s->axes[i].n);
-        index /= s->axes[i].n;
+        const struct axis *a = &s->axes[i];
+
+        out[i] = a->is_range ? draw(a, seed, number, i) : xstrdup(a->values[index % a->n]);
+        index /= a->n;
     }
 }
 
@@ -78,14 +158,14 @@ int space_choose(const struct space *s, bool random, int most, uint64_t seed, in
 {
     enum { KEY = 0x5357 };
     int64_t size = space_size(s);
-    int n = (int)MIN(size, most);
+    int n = s->has_range ? most : (int)MIN(size, most);
     struct rng r;
 
     rng_init(&r, rng_key(seed, KEY, 0, 0));
     for (int k = 0; k < n; k++) {
-        out[k] = k;
-        while (random && is_among(out[k] = rng_below(&r, (uint32_t)size), out, k))
-            ;
+        do
+            out[k] = random ? (int64_t)rng_below(&r, (uint32_t)size) : k;
+        while (random && !s->has_range && is_among(out[k], out, k));
     }
     return n;
 }

@@ -1,5 +1,5 @@
-/* space.h - what a sweep tries: the `train` section of a config file, in which an option whose value
- * is a list is an axis. */
+/* space.h - what a sweep tries: the `train` section of a config file, in which an option whose
+ * value is a list is an axis, and one whose value is {min: ..., max: ...} a range to draw from. */
 #ifndef KINDRED_SPACE_H
 #define KINDRED_SPACE_H
 
@@ -11,26 +11,31 @@ struct axis {
     char **values;
     int n; /* 1: the same for all */
     int line;
+    bool is_range;   /* values and n are as of one value */
+    double min, max; /* both may be drawn */
+    bool log, whole; /* evenly in its logarithm; whole numbers alone, as min and max are */
 };
 
 struct space {
     struct yaml yaml;  /* the values are its own */
     struct axis *axes; /* (n) in the order of the file */
     int n;
+    bool has_range;
 };
 
-/* ERR_IO, ERR_USAGE: the file has no such section, or no axis in it. */
+/* ERR_IO, ERR_USAGE: the file has no such section, a value is missing, a range is none. */
 NODISCARD bool space_load(struct space *s, const char *path, struct err *err);
 void space_release(struct space *s);
 
-/* How many points the grid has; at most INT32_MAX. */
+/* How many points the grid of the lists has; at most INT32_MAX. */
 int64_t space_size(const struct space *s);
 
-/* The index-th point: which value each axis has, (n); the last axis changes fastest. */
-void space_point(const struct space *s, int64_t index, int *choice);
-
-/* Which points to try, and in which order: all of them, or at random without repeats. out: at most
- * `most`; returns how many. */
+/* Which points of it to try, and in which order: all of them, or at random; without repeats unless
+ * there are ranges to tell them apart. out: at most `most`; returns how many. */
 int space_choose(const struct space *s, bool random, int most, uint64_t seed, int64_t *out);
+
+/* The values of the index-th point, (n) texts to be freed; the last axis changes fastest. number:
+ * which of the points that are tried it is, for ranges. */
+void space_values(const struct space *s, int64_t index, uint64_t seed, int number, char **out);
 
 #endif

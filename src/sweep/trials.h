@@ -23,10 +23,10 @@ struct trial {
 void trial_release(struct trial *t);
 
 struct trials_plan {
-    int jobs;           /* at a time */
-    double minutes;     /* after which none is begun; 0: no limit */
-    const char *digest; /* of the dataset: what was made of another isn't done */
-    const char *metric; /* of run.json's epochs, where the model is of */
+    int jobs;                 /* at a time */
+    double minutes;           /* after which none is begun; 0: no limit */
+    const char *digest;       /* of the dataset: what was made of another isn't done */
+    const char *metric;       /* of run.json's epochs, where the model is of */
     char *const *environment; /* NULL at its end */
     void (*ended)(void *context, const struct trial *t); /* after each */
     void *context;

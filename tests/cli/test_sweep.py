@@ -178,3 +178,39 @@ def test_where_an_epoch_was_chosen_its_value_counts(kindred, dataset, tmp_path, 
         run = json.loads((tmp_path / f"outputs/sweep/trials/{trial['config_id']}/run.json").read_text())
         assert trial["value"] == run["epochs"][run["best_epoch"] - 1]["ndcg_at_20"]
         assert run["best_epoch"] < len(run["epochs"])
+
+
+def test_ranges_are_drawn_from(kindred, dataset, tmp_path, config):
+    text = ("train:\n  epochs: 1\n  lr: {min: 0.001, max: 1, scale: log}\n  reg: {min: 0, max: 0.02}\n"
+            "  embedding-dim: {min: 4, max: 9}\n  init: [0.5, 1]\n")
+    options = ("--strategy", "random", "--max-trials", 24)
+    assert sweep(kindred, dataset, config(text), *options).returncode == 0
+    first = told(tmp_path)["trials"]
+    assert len(first) == 24
+    lr, reg, dim, init = ([float(t["options"][name]) for t in first] for name in ("lr", "reg", "embedding_dim", "init"))
+    assert all(0.001 <= x <= 1 for x in lr) and sum(x < 0.03 for x in lr) > 5 and sum(x > 0.03 for x in lr) > 5
+    assert all(0 <= x <= 0.02 for x in reg) and len(set(reg)) == 24
+    assert set(dim) <= set(range(4, 10)) and len(set(dim)) > 3 and set(init) == {0.5, 1}
+    before = stamps(tmp_path)
+    assert sweep(kindred, dataset, config(text), *options).returncode == 0
+    assert told(tmp_path)["trials"] == first and stamps(tmp_path) == before
+
+
+@pytest.mark.parametrize("value, options, line", [
+    ("{min: 1, max: 2}", (), "--strategy random draws from it"),
+    ("{min: 2, max: 1}", ("--strategy", "random"), "config.yaml:2: a range is"),
+    ("{min: 1}", ("--strategy", "random"), "a range is"),
+    ("{min: 1, max: 2, step: 3}", ("--strategy", "random"), "a range is"),
+    ("{min: 1, max: many}", ("--strategy", "random"), "a range is"),
+    ("{min: 0, max: 1, scale: log}", ("--strategy", "random"), "above 0"),
+    ("{min: 1, max: 2, scale: steep}", ("--strategy", "random"), "'steep'"),
+    ("{min: [1], max: 2}", ("--strategy", "random"), "sections do not nest"),
+])
+def test_a_range_that_is_none(kindred, dataset, tmp_path, config, value, options, line):
+    done = sweep(kindred, dataset, config(f"train:\n  lr: {value}\n"), *options)
+    assert done.returncode == 2 and line in done.stderr, done.stderr
+
+
+def test_train_takes_no_range(kindred, dataset, tmp_path, config):
+    assert "config.yaml:2:7: sections do not nest" in kindred.fails(
+        2, "train", "--data-dir", dataset, "--config", config("train:\n  lr: {min: 1, max: 2}\n"), cwd=tmp_path)
