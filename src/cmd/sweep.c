@@ -4,6 +4,7 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/progress.h"
 #include "sweep/space.h"
 #include "sweep/trials.h"
@@ -26,6 +27,9 @@
     X(S, int, jobs, 0, 0, 1024, "N",                                                               \
       "trials at a time; 0: one for each processor. Each has one thread unless 'train' says "      \
       "threads")                                                                                   \
+    X(S, opt_text, memory_budget, NULL, 0, 0, "SIZE",                                              \
+      "such as 4GB, for all trials that run at a time (default 80 % of memory): a trial waits "    \
+      "while what the others have come to hold leaves no room for it")                             \
     X(S, int64_t, seed, 1, 0, 1e15, "N", "of the random points")                                   \
     X(S, opt_text, json, NULL, 0, 0, "FILE", "write sweep.json there too; - is stdout")
 
@@ -286,6 +290,8 @@ static bool write_json(const struct sweep *s, const char *digest, struct err *er
         if (t->state == TRIAL_DONE) {
             json_put_real(&json, "value", t->value);
             json_put_real(&json, "epochs_s", t->seconds);
+            if (t->peak)
+                json_put_int(&json, "peak_bytes", t->peak);
         }
         if (t->error)
             json_put_str(&json, "error", t->error);
@@ -385,6 +391,7 @@ static bool run_trials(struct sweep *s, const char *digest, struct err *err)
         s->tr->t ? xasprintf("KINDRED_PARENT_RUN=%s", track_id(s->tr->t)) : NULL;
     AUTO_FREE char **environment = make_environment(parent);
     struct trials_plan plan = {.jobs = s->o->jobs ? s->o->jobs : omp_get_num_procs(),
+                               .memory = 0.8 * memory_of_machine(),
                                .minutes = s->o->max_minutes,
                                .digest = digest,
                                .metric = s->o->metric,
@@ -393,6 +400,9 @@ static bool run_trials(struct sweep *s, const char *digest, struct err *err)
                                .context = s};
     bool ok;
 
+    if (s->o->memory_budget &&
+        !memory_parse("--memory-budget", s->o->memory_budget, &plan.memory, err))
+        return false;
     progress_init(&s->bar, "sweep", "trials", s->n);
     ok = trials_run(s->trials, s->n, &plan, err);
     progress_release(&s->bar);

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/html.h"
+#include "base/memory.h"
 #include "data/kept.h"
 #include "data/outdir.h"
 #include "data/tempdir.h"
@@ -35,38 +36,6 @@ static void add_config_id(const struct preprocess_options *o, struct preprocess_
 
 /* ---- memory ---- */
 
-/* Bytes of a size such as "512MB" or "1.5 GiB", as DuckDB reads it. */
-static bool parse_size(const char *text, double *bytes, struct err *err)
-{
-    static const struct {
-        const char *name;
-        double bytes;
-    } units[] = {{"B", 1},         {"KB", 1e3},      {"MB", 1e6},      {"GB", 1e9},    {"TB", 1e12},
-                 {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 0x1p40}};
-    char *end;
-    double number = strtod(text, &end);
-
-    end += strspn(end, " ");
-    for (int i = 0; end != text && number > 0 && i < ARRAY_LEN(units); i++)
-        if (!strcasecmp(end, units[i].name)) {
-            *bytes = number * units[i].bytes;
-            return true;
-        }
-    return err_set(err, ERR_USAGE, "--memory-limit '%s' is no size such as 4GB", text);
-}
-
-/* Bytes of memory that the machine has, or that the container is given. */
-static double memory_of_machine(void)
-{
-    double bytes = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-    AUTO(buf) text = {0};
-    struct err ignored;
-
-    if (file_read("/sys/fs/cgroup/memory.max", 100, &text, &ignored) && atof(buf_str(&text)) > 0)
-        bytes = MIN(bytes, atof(buf_str(&text))); /* "max": none */
-    return bytes;
-}
-
 /* What the process holds beside DuckDB's own count (the program, ids, blocks on their way, what
  * the allocator keeps) is met by giving DuckDB a part of the limit; and its reader has some 40 MB a
  * thread. */
@@ -76,7 +45,7 @@ static bool set_memory(struct preprocess_options *o, struct buf *of_duckdb, stru
     double bytes = 0.8 * memory_of_machine();
     int threads;
 
-    if (o->memory_limit && !parse_size(o->memory_limit, &bytes, err))
+    if (o->memory_limit && !memory_parse("--memory-limit", o->memory_limit, &bytes, err))
         return false;
     if (bytes < LEAST_MB * 1e6)
         return err_set(err, ERR_USAGE, "%s is less than the %d MB of memory that are needed",

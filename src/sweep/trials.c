@@ -4,12 +4,15 @@
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "base/json.h"
+#include "base/log.h"
+#include "base/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -146,18 +149,56 @@ static void end_all(struct trial *trials, int n, int signum)
         }
 }
 
+/* ---- memory ---- */
+
+/* What one trial needs: the most that any has held so far. */
+static int64_t need_of_one(struct trial *trials, int n)
+{
+    int64_t need = 0;
+
+    for (int i = 0; i < n; i++) {
+        if (trials[i].state == TRIAL_RUNS)
+            trials[i].peak = MAX(trials[i].peak, memory_peak_of(trials[i].process));
+        need = MAX(need, trials[i].peak);
+    }
+    return need;
+}
+
+/* Whether another one may begin beside those that run, which will all come to hold what one has.
+ * The first one always may. */
+static bool has_room(struct trial *trials, int n, int running, const struct trials_plan *plan)
+{
+    int64_t need = need_of_one(trials, n), available = memory_available();
+
+    if (running == 0)
+        return true;
+    return (running + 1) * (double)need <= plan->memory && (!available || available > need);
+}
+
+/* Says when it begins to hold back, and when no longer. */
+static void tell_of_room(bool room, bool *held_back, int running)
+{
+    if (room == !*held_back)
+        return;
+    *held_back = !room;
+    log_info(room ? "sweep.resumed" : "sweep.waiting", "running=%d reason=memory", running);
+}
+
 /* Those that have ended since the last look; returns how many still run. */
 static int reap(struct trial *trials, int n, const struct trials_plan *plan)
 {
+    struct rusage used;
     int running = 0, status;
 
     for (int i = 0; i < n; i++) {
         if (trials[i].state != TRIAL_RUNS)
             continue;
-        if (waitpid(trials[i].process, &status, WNOHANG) == trials[i].process)
-            end(&trials[i], status, plan);
-        else
+        if (wait4(trials[i].process, &status, WNOHANG, &used) != trials[i].process) {
             running++;
+            continue;
+        }
+        trials[i].peak = used.ru_maxrss * INT64_C(1024);
+        end(&trials[i], status, plan);
     }
     return running;
 }
@@ -171,10 +212,15 @@ static struct trial *next(struct trial *trials, int n)
     return NULL;
 }
 
+/* Between two starts: until it's seen what the one takes. */
+static const double SETTLING_S = 0.02;
+
 bool trials_run(struct trial *trials, int n, const struct trials_plan *plan, struct err *err)
 {
     const struct timespec pause = {.tv_nsec = 10000000};
     double deadline = plan->minutes > 0 ? clock_seconds() + 60 * plan->minutes : (double)INFINITY;
+    double begun_at = -(double)INFINITY;
+    bool held_back = false;
     int running = 0;
 
     for (int i = 0; i < n; i++) {
@@ -189,13 +235,16 @@ bool trials_run(struct trial *trials, int n, const struct trials_plan *plan, str
             end_all(trials, n, SIGTERM);
             return false;
         }
-        if (t && running < plan->jobs) {
-            if (!start(t, plan, err)) {
+        if (t && running < plan->jobs && clock_seconds() - begun_at > SETTLING_S) {
+            bool room = has_room(trials, n, running, plan);
+
+            tell_of_room(room, &held_back, running);
+            if (room && !start(t, plan, err)) {
                 end_all(trials, n, SIGTERM);
                 return false;
             }
-            running++;
-            continue;
+            running += room;
+            begun_at = room ? clock_seconds() : begun_at;
         }
         running = reap(trials, n, plan);
         if (!running && !t)

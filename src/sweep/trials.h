@@ -18,12 +18,14 @@ struct trial {
     char *error;  /* TRIAL_FAILED: the last line that it said */
     double value; /* TRIAL_DONE: of the metric; NAN: it has none */
     double seconds;
+    int64_t peak; /* bytes of memory, as far as it is known; 0: not at all */
 };
 
 void trial_release(struct trial *t);
 
 struct trials_plan {
     int jobs;                 /* at a time */
+    double memory;            /* bytes that all of them may hold */
     double minutes;           /* after which none is begun; 0: no limit */
     const char *digest;       /* of the dataset: what was made of another isn't done */
     const char *metric;       /* of run.json's epochs, where the model is of */
