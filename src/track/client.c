@@ -208,25 +208,6 @@ bool client_put(struct client *h, const char *url, const char *path, struct clie
     return ok;
 }
 
-bool client_get(struct client *h, const char *url, const char *path, struct client_answer *out,
-                struct err *err)
-{
-    FILE *file = fopen(path, "wbx");
-    bool ok;
-
-    *out = (struct client_answer){0};
-    if (!file)
-        return err_errno(err, "create", path);
-    prepare(h, "GET", url, out);
-    allow_to_be_long(h);
-    curl.setopt(h->easy, CURLOPT_WRITEFUNCTION, NULL);
-    curl.setopt(h->easy, CURLOPT_WRITEDATA, file);
-    ok = perform(h, url, "Accept: */*", out, err);
-    if (fclose(file) && ok)
-        return err_errno(err, "write", path);
-    return ok;
-}
-
 void client_escape(struct buf *out, const char *text)
 {
     for (; *text; text++) {

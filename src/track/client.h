@@ -40,10 +40,6 @@ NODISCARD bool client_call(struct client *h, const char *method, const char *url
 NODISCARD bool client_put(struct client *h, const char *url, const char *path,
                           struct client_answer *out, struct err *err);
 
-/* GET into a file that is new. */
-NODISCARD bool client_get(struct client *h, const char *url, const char *path,
-                          struct client_answer *out, struct err *err);
-
 /* Append `text`, escaped for a query or one part of a path. */
 void client_escape(struct buf *out, const char *text);
 

@@ -21,7 +21,6 @@ struct delivery {
     int64_t read; /* that have been read: more, by what is in the batch */
     struct batch batch;
     size_t batch_bytes;
-    int n_refused;
     bool whole;
 };
 
@@ -101,7 +100,6 @@ static bool set_aside(struct delivery *d, const char *what, const struct err *wh
 
     log_warn("track.refused", "what=\"%s\" error=\"%s\"; it's kept in %s", what, why->msg,
              d->set_aside);
-    d->n_refused++;
     json_open(&line, NULL, '{');
     json_put_str(&line, "what", what);
     json_put_str(&line, "error", why->msg);
@@ -369,11 +367,6 @@ bool delivery_go(struct delivery *d, struct err *err)
 bool delivery_is_whole(const struct delivery *d)
 {
     return d->whole;
-}
-
-int delivery_refused(const struct delivery *d)
-{
-    return d->n_refused;
 }
 
 double delivery_wait(const struct delivery *d)

@@ -20,9 +20,6 @@ NODISCARD bool delivery_go(struct delivery *d, struct err *err);
 /* Whether the run's end has been sent too. */
 bool delivery_is_whole(const struct delivery *d);
 
-/* Lines that were set aside, in all tries. */
-int delivery_refused(const struct delivery *d);
-
 /* The store asks to be left alone for so many seconds; 0: it doesn't. */
 double delivery_wait(const struct delivery *d);
 

@@ -1,12 +1,11 @@
 #include "track/monitor.h"
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "track/machine.h"
 #include "track/track.h"
 
 #include <math.h>
-#include <pthread.h>
-#include <signal.h>
 #include <time.h>
 
 struct monitor {
@@ -54,22 +53,12 @@ static void *watch(void *context)
 struct monitor *monitor_start(struct track *t)
 {
     struct monitor *m = xcalloc(1, sizeof *m);
-    pthread_condattr_t monotonic;
-    sigset_t all, before;
-    int failed;
 
     m->track = t;
     machine_begin(&m->machine);
     pthread_mutex_init(&m->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&m->change, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the main thread's */
-    failed = pthread_create(&m->thread, NULL, watch, m);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!failed)
+    thread_condition_init(&m->change);
+    if (thread_start(&m->thread, watch, m))
         return m;
     free(m);
     return NULL;

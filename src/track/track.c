@@ -3,13 +3,12 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "track/delivery.h"
 #include "track/journal.h"
 #include "track/monitor.h"
 
 #include <math.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,7 +29,6 @@ struct track {
     struct buf link;  /* where the run is; the sender's until it's done */
     struct err error; /* of the last try */
     bool whole;
-    int n_refused;
 };
 
 /* ---- the sender ---- */
@@ -125,7 +123,6 @@ static void *send(void *context)
     delivery_show(d, &t->link);
     pthread_mutex_lock(&t->lock);
     t->whole = delivery_is_whole(d);
-    t->n_refused = delivery_refused(d);
     if (t->whole)
         delivery_forget(d);
     t->done = true;
@@ -133,19 +130,6 @@ static void *send(void *context)
     pthread_mutex_unlock(&t->lock);
     delivery_close(d);
     return NULL;
-}
-
-/* Signals are the main thread's. */
-static bool start_sender(struct track *t)
-{
-    sigset_t all, before;
-    bool ok;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    ok = pthread_create(&t->sender, NULL, send, t) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return ok;
 }
 
 /* ---- lines ---- */
@@ -272,22 +256,18 @@ static void track_free(struct track *t)
 struct track *track_begin(const struct track_plan *plan)
 {
     struct track *t = xcalloc(1, sizeof *t);
-    pthread_condattr_t monotonic;
     struct err err = {0};
 
     t->plan = *plan;
     pthread_mutex_init(&t->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&t->change, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    thread_condition_init(&t->change);
     if (!journal_create(&t->journal, plan->dir, &err)) {
         log_warn("track.off", "error=\"%s\"; the run goes on without", err.msg);
         track_free(t);
         return NULL;
     }
     add_head(t);
-    t->has_sender = start_sender(t);
+    t->has_sender = thread_start(&t->sender, send, t);
     t->monitor = monitor_start(t);
     return t;
 }

@@ -7,7 +7,7 @@
 #ifndef KINDRED_TRACK_H
 #define KINDRED_TRACK_H
 
-#include "base/base.h"
+#include "base/err.h"
 
 struct track;
 
@@ -44,7 +44,6 @@ void track_end(struct track *t, const char *status);
 
 /* Send what waits below `dir`. n_sent: runs that are whole now; n_left: that aren't, or live.
  * False: a store can't be reached, or doesn't take a run; the rest was tried all the same. */
-struct err;
 NODISCARD bool track_sync(const char *dir, int *n_sent, int *n_left, struct err *err);
 
 #endif

@@ -38,7 +38,6 @@ struct share {
     struct model *whole; /* sizes and options; borrowed, without tensors */
     struct model *m;     /* what learns */
     struct schedule *s;  /* borrowed */
-    int32_t first_user[2];
     int32_t *user_first; /* (size + 1) where the ranks' users begin */
     int32_t *item_ids;   /* (n_rows) as the first epoch begins; in common: the rank's to fill */
     atomic_int *done;    /* (p) in common: for epoch.c; else NULL */
