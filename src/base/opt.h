@@ -50,6 +50,9 @@ struct opt {
 #define OPT_DEFAULT(S, type, name, def, lo, hi, arg, help) .name = def,
 #define OPT_ROW(S, type, name, def, lo, hi, arg, help)                                             \
     {#name, OPT_KIND(type), offsetof(struct S, name), lo, hi, arg, help},
+/* For an option whose name is a word of C: its field is called otherwise. */
+#define OPT_ROW_AS(S, type, field, name, lo, hi, arg, help)                                        \
+    {#name, OPT_KIND(type), offsetof(struct S, field), lo, hi, arg, help},
 #define OPT_STRUCT(TAG, LIST)                                                                      \
     struct TAG {                                                                                   \
         LIST(OPT_FIELD, TAG)                                                                       \

@@ -1,5 +1,7 @@
 #include "cmd/cmd.h"
 
+#include "cmd/package.h"
+#include "cmd/tracking.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "serve/api.h"
@@ -10,6 +12,13 @@
     X(S, opt_text, model_path, "outputs/model.safetensors", 1, 0, "FILE",                          \
       "model that train wrote")                                                                    \
     X(S, opt_text, data_dir, "data/processed", 1, 0, "DIR", "dataset that it was trained on")      \
+    X(S, opt_text, model_uri, NULL, 0, 0, "URI",                                                   \
+      "models:/NAME@ALIAS or models:/NAME/VERSION: a model of MLflow's registry, with all that "   \
+      "it needs; model-path and data-dir aren't read then")                                        \
+    X(S, opt_text, tracking_uri, NULL, 0, 0, "URI",                                                \
+      "of the registry: http://, https:// or sqlite:///FILE (default what MLFLOW_REGISTRY_URI, "   \
+      "else MLFLOW_TRACKING_URI says, else ./mlflow.db)")                                          \
+    X(S, opt_text, cache_dir, ".kindred/models", 1, 0, "DIR", "where models of the registry go")   \
     X(S, opt_text, host, "127.0.0.1", 1, 0, "HOST",                                                \
       "address to listen on; 0.0.0.0 is all of this machine's")                                    \
     X(S, int, port, 8000, 0, 65535, "N", "port to listen on; 0 is any that is free")               \
@@ -26,6 +35,28 @@ enum { IDLE_MS = 30000, GRACE_MS = 10000 };
 static int cores(void)
 {
     return (int)MAX(1, MIN(sysconf(_SC_NPROCESSORS_ONLN), HTTP_THREADS_MAX));
+}
+
+static bool fetch_catalog(struct catalog *c, const struct serve_opts *o, struct err *err)
+{
+    AUTO_FREE char *uri = tracking_registry_uri(o->tracking_uri), *dir = NULL;
+    AUTO(registry_ref) ref = {0};
+    struct registry *r = NULL;
+    bool ok;
+
+    if (!registry_ref_parse(&ref, o->model_uri, err) || !registry_open(&r, uri, err))
+        return false;
+    ok = registry_resolve(r, &ref, err) &&
+         package_fetch(r, uri, ref.name, ref.version, o->cache_dir, &dir, err) &&
+         package_open(c, dir, err);
+    registry_close(r);
+    return ok;
+}
+
+static bool open_catalog(struct catalog *c, const struct serve_opts *o, struct err *err)
+{
+    return o->model_uri ? fetch_catalog(c, o, err)
+                        : catalog_open(c, o->model_path, o->data_dir, err);
 }
 
 static bool serve(const struct serve_opts *o, struct err *err)
@@ -47,7 +78,7 @@ static bool serve(const struct serve_opts *o, struct err *err)
     };
     struct http *http;
 
-    if (!catalog_open(&catalog, o->model_path, o->data_dir, err))
+    if (!open_catalog(&catalog, o, err))
         return false;
     http = http_open(&config, err);
     if (!http)

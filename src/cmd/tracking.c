@@ -26,24 +26,34 @@ static const char *said(const char *variable)
     return value && *value ? value : NULL;
 }
 
-static bool is_wanted(const struct tracking_opts *o)
+bool tracking_is_off(const struct tracking *tr)
 {
-    const char *how = o->track ? o->track : said("KINDRED_TRACK");
+    const char *how = tr->o.track ? tr->o.track : said("KINDRED_TRACK");
 
-    return comm_rank() == 0 && (!how || strcmp(how, "off") != 0);
+    return how && !strcmp(how, "off");
+}
+
+static bool is_wanted(const struct tracking *tr)
+{
+    return comm_rank() == 0 && !tracking_is_off(tr);
 }
 
 /* A journal may be sent from another folder: paths are absolute. */
-static char *find_uri(const struct tracking_opts *o)
+char *tracking_uri(const char *asked)
 {
     static const char scheme[] = "sqlite:///";
-    const char *uri = o->tracking_uri ? o->tracking_uri : said("MLFLOW_TRACKING_URI");
+    const char *uri = asked ? asked : said("MLFLOW_TRACKING_URI");
     const char *path = uri ? uri + sizeof scheme - 1 : "mlflow.db";
     AUTO_FREE char *here = realpath(".", NULL);
 
     if (uri && (strncmp(uri, scheme, sizeof scheme - 1) != 0 || *path == '/'))
         return xstrdup(uri);
     return xasprintf("%s%s/%s", scheme, here ? here : ".", path);
+}
+
+char *tracking_registry_uri(const char *asked)
+{
+    return tracking_uri(asked ? asked : said("MLFLOW_REGISTRY_URI"));
 }
 
 /* ---- what the options say ---- */
@@ -144,7 +154,7 @@ static void put_tags(struct tracking *tr, const char *source)
 
 static void begin_on_ranks(struct tracking *tr)
 {
-    int64_t tracks = is_wanted(&tr->o);
+    int64_t tracks = is_wanted(tr);
 
     if (comm_size() > 1)
         comm_all_fold(&tracks, 1, COMM_MAX);
@@ -208,11 +218,11 @@ bool tracking_begin(struct tracking *tr, const struct cmd *c, const struct opt_s
     if (!check_tags(&tr->o.tag, err))
         return false;
     begin_on_ranks(tr);
-    if (!is_wanted(&tr->o))
+    if (!is_wanted(tr))
         return true;
     clock_iso(clock_epoch_ms(), now);
     tr->experiment = id ? NULL : asked ? asked : experiment;
-    tr->uri = find_uri(&tr->o);
+    tr->uri = tracking_uri(tr->o.tracking_uri);
     tr->name = tr->o.run_name ? xstrdup(tr->o.run_name) : xasprintf("%s %s", c->name, now);
     tr->t = track_begin(&(struct track_plan){.dir = tr->o.track_dir,
                                              .uri = tr->uri,

@@ -44,6 +44,15 @@ void tracking_add(struct tracking *tr, struct opt_set *opts);
 NODISCARD bool tracking_begin(struct tracking *tr, const struct cmd *c, const struct opt_set *opts,
                               const char *experiment, struct err *err);
 
+/* Whether the options or the environment say so. */
+bool tracking_is_off(const struct tracking *tr);
+
+/* The store that the option, else MLFLOW_TRACKING_URI, names, else ./mlflow.db; to be freed. */
+char *tracking_uri(const char *asked);
+
+/* That of the registry: MLFLOW_REGISTRY_URI counts before MLFLOW_TRACKING_URI. */
+char *tracking_registry_uri(const char *asked);
+
 /* What the run reads; context: "training" or "evaluation". */
 void tracking_dataset(struct tracking *tr, const char *dir, const struct dataset *d,
                       const char *context);

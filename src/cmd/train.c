@@ -1,5 +1,6 @@
 #include "cmd/cmd.h"
 
+#include "cmd/package.h"
 #include "cmd/report.h"
 #include "cmd/tracking.h"
 #include "base/clock.h"
@@ -38,7 +39,25 @@
 
 OPT_DEFINE(train_opts, TRAIN_OPTIONS);
 
-enum { OPTIONS, TRACKING, MODEL_OPTIONS }; /* groups, in this order */
+#define REGISTRY_OPTIONS(X, S)                                                                     \
+    X(S, opt_text, alias, NULL, 0, 0, "NAME",                                                      \
+      "with --register: what to call the version, such as champion")                               \
+    X(S, bool, log_model, false, 0, 0, NULL,                                                       \
+      "log the same without a name: it can be registered later, in MLflow's pages")
+
+struct registry_opts {
+    opt_text name;
+    REGISTRY_OPTIONS(OPT_FIELD, registry_opts)
+};
+
+static const struct registry_opts registry_opts_default;
+static const struct opt registry_opts_table[] = {
+    OPT_ROW_AS(registry_opts, opt_text, name, register, 0, 0, "NAME",
+               "put the model into MLflow's registry as the next version of that name, with the "
+               "names of users and items, so that 'kindred serve --model-uri' and Python can load "
+               "it") REGISTRY_OPTIONS(OPT_ROW, registry_opts){0}};
+
+enum { OPTIONS, TRACKING, REGISTRY, MODEL_OPTIONS }; /* groups, in this order */
 
 /* Whether a file can be made in the folder, or the folder be made: to know before hours of work. */
 static bool check_writable(const char *dir, struct err *err)
@@ -191,23 +210,80 @@ static void track_epoch(void *context, const struct loop_result *r)
     tracking_metrics(tr, "val/", &val, r->n_epochs);
 }
 
+static bool check_registry(const struct registry_opts *reg, const struct tracking *tr,
+                           struct err *err)
+{
+    if (reg->alias && !reg->name)
+        return err_set(err, ERR_USAGE, "--alias calls a version so: it needs --register NAME");
+    if (reg->name && !registry_is_name(reg->name))
+        return err_set(err, ERR_USAGE,
+                       "--register %s: MLflow's names hold neither / nor :", reg->name);
+    if (reg->alias && !registry_is_alias(reg->alias))
+        return err_set(err, ERR_USAGE,
+                       "--alias %s: an alias is letters, digits, _ and -, and neither 'latest' "
+                       "nor as 'v1'",
+                       reg->alias);
+    return (!reg->name && !reg->log_model) || !tracking_is_off(tr) ||
+           err_set(err, ERR_USAGE,
+                   "%s goes to MLflow, which --track or KINDRED_TRACK has switched off",
+                   reg->name ? "--register" : "--log-model");
+}
+
+/* The model as a thing of its own, which versions of the registry are of. */
+static bool track_package(struct tracking *tr, const struct train_opts *o,
+                          const struct registry_opts *reg, const struct model *m,
+                          const struct loop_result *r, struct err *err)
+{
+    AUTO_FREE char *dir = path_join(o->output_dir, "mlflow_model");
+    AUTO_FREE char *path = path_join(o->output_dir, "model.safetensors");
+    AUTO_FREE char *data = realpath(o->data_dir, NULL);
+    bool whole = reg->name || reg->log_model;
+    char *names[RANK_VALUES_MAX];
+    struct track_model logged = {.name = m->ops->name,
+                                 .registered = reg->name,
+                                 .alias = reg->alias,
+                                 .dir = dir,
+                                 .files = whole ? package_all : package_record,
+                                 .dataset = path_name(data ? data : o->data_dir),
+                                 .digest = m->digest,
+                                 .metrics = (const char *const *)names,
+                                 .n_metrics = rank_n_values(&r->metrics),
+                                 .step = r->best.epoch ? r->best.epoch : r->n_epochs};
+
+    if (!package_write(dir, m->ops, m->digest, path, o->data_dir, whole, err))
+        return false;
+    for (int v = 0; v < logged.n_metrics; v++) {
+        AUTO_FREE char *name = rank_value_name(&r->metrics, v / r->metrics.n_k, v % r->metrics.n_k);
+
+        names[v] = xasprintf("val/%s", name);
+    }
+    track_model(tr->t, &logged);
+    for (int v = 0; v < logged.n_metrics; v++)
+        free(names[v]);
+    return true;
+}
+
 /* After the end: the files, and what is known only now. */
-static void track_outputs(struct tracking *tr, const struct train_opts *o,
-                          const struct loop_result *r)
+static bool track_outputs(struct tracking *tr, const struct train_opts *o,
+                          const struct registry_opts *reg, const struct model *m,
+                          const struct loop_result *r, struct err *err)
 {
     AUTO_FREE char *model_path = path_join(o->output_dir, "model.safetensors");
     AUTO_FREE char *run_path = path_join(o->output_dir, "run.json");
 
+    if (!tr->t)
+        return true;
     track_metric(tr->t, "epochs_s", r->epochs_s, r->n_epochs);
     if (r->best.epoch)
         track_metric(tr->t, "best_epoch", r->best.epoch, r->n_epochs);
     track_file(tr->t, model_path, "model.safetensors");
     track_file(tr->t, run_path, "run.json");
+    return track_package(tr, o, reg, m, r, err);
 }
 
-static bool train(const struct train_opts *o, const struct opt_set *opts,
-                  const struct model_ops *ops, const void *model_options, struct tracking *tr,
-                  struct err *err)
+static bool train(const struct train_opts *o, const struct registry_opts *reg,
+                  const struct opt_set *opts, const struct model_ops *ops,
+                  const void *model_options, struct tracking *tr, struct err *err)
 {
     AUTO_FREE char *checkpoints = path_join(o->output_dir, "checkpoints");
     struct loop_plan plan = {.epochs = o->epochs,
@@ -237,9 +313,8 @@ static bool train(const struct train_opts *o, const struct opt_set *opts,
     plan.user_begin = in.user_begin;
     tracking_dataset(tr, o->data_dir, &in.d, "training");
     m = model_new(ops, in.n_users, in.d.n_items, in.d.digest, model_options, (uint64_t)o->seed);
-    ok = loop_train(m, &in.d, &plan, &r, err) && write_outputs(o, opts, m, &r, err);
-    if (ok)
-        track_outputs(tr, o, &r);
+    ok = loop_train(m, &in.d, &plan, &r, err) && write_outputs(o, opts, m, &r, err) &&
+         comm_all_agree(track_outputs(tr, o, reg, m, &r, err), err);
     model_free(m);
     return ok;
 }
@@ -303,12 +378,14 @@ static bool run(const char *const *argv, struct err *err)
     AUTO(opt_set) opts = {0};
     AUTO(model_group) group = {0};
     struct train_opts o;
+    struct registry_opts reg;
     struct tracking tr;
     const struct model_ops *ops;
     enum cmd_next next;
 
     OPT_ADD(&opts, "Options", train_opts, &o);
     tracking_add(&tr, &opts);
+    OPT_ADD(&opts, "Registry", registry_opts, &reg);
     if (cmd_peek(&cmd_train, &opts, argv, 0)) /* the model's name tells which options there are */
         return help(&opts, argv, err);
     ops = model_find(o.model, err);
@@ -320,10 +397,11 @@ static bool run(const char *const *argv, struct err *err)
         return next == CMD_DONE;
     if (!o.epochs)
         o.epochs = ops->epochs;
-    if ((ops->check && !ops->check(group.values, err)) || (ops->combine && !cmd_check_alone(err)) ||
+    if ((ops->check && !ops->check(group.values, err)) || !check_registry(&reg, &tr, err) ||
+        (ops->combine && !cmd_check_alone(err)) ||
         !tracking_begin(&tr, &cmd_train, &opts, "training", err))
         return false;
-    return tracking_end(&tr, train(&o, &opts, ops, group.values, &tr, err), err);
+    return tracking_end(&tr, train(&o, &reg, &opts, ops, group.values, &tr, err), err);
 }
 
 const struct cmd cmd_train = {

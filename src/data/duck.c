@@ -242,7 +242,7 @@ bool duck_exec(struct duck *d, const char *sql, struct err *err)
 
 static const char *script(const char *name)
 {
-    for (const struct sql_script *s = sql_scripts; s->name; s++)
+    for (const struct embedded *s = sql_scripts; s->name; s++)
         if (!strcmp(s->name, name))
             return s->text;
     assert(!"a script of src/data/sql");

@@ -74,8 +74,11 @@ bool catalog_open(struct catalog *c, const char *model_path, const char *data_di
 void catalog_release(struct catalog *c)
 {
     model_free(c->model);
-    ids_release(&c->users);
-    ids_release(&c->items);
-    interactions_release(&c->seen);
+    if (!c->names.data) {
+        ids_release(&c->users);
+        ids_release(&c->items);
+        interactions_release(&c->seen);
+    }
+    mapped_release(&c->names);
     *c = (struct catalog){0};
 }

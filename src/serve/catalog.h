@@ -10,11 +10,19 @@ struct catalog {
     struct model *model;
     struct ids users, items;
     struct interactions seen; /* what each user took in train, then in val, in order of time */
+    struct mapped names;      /* where the three lie, of a saved catalog; else they are its own */
 };
 
 /* ERR_IO, ERR_DATA  a file is missing or isn't right, or the model is of another dataset. */
 NODISCARD bool catalog_open(struct catalog *c, const char *model_path, const char *data_dir,
                             struct err *err);
+
+/* Write names and histories to one file, and take a catalog from it and the model's, without
+ * Parquet (catalog_file.c). Errors as catalog_open. */
+NODISCARD bool catalog_save(const struct catalog *c, const char *path, struct err *err);
+NODISCARD bool catalog_open_saved(struct catalog *c, const char *model_path, const char *path,
+                                  struct err *err);
+
 void catalog_release(struct catalog *c);
 
 #endif

@@ -208,6 +208,36 @@ bool client_put(struct client *h, const char *url, const char *path, struct clie
     return ok;
 }
 
+/* Where the body goes. */
+struct get {
+    struct client *h;
+    FILE *to;
+    struct client_answer *out;
+};
+
+static size_t take_file(char *bytes, size_t, size_t n, void *context)
+{
+    struct get *g = context;
+
+    curl.getinfo(g->h->easy, CURLINFO_RESPONSE_CODE, &g->out->status);
+    if (g->out->status >= 200 && g->out->status <= 299)
+        return fwrite(bytes, 1, n, g->to);
+    return take_body(bytes, 1, n, &g->out->body);
+}
+
+bool client_get(struct client *h, const char *url, FILE *to, struct client_answer *out,
+                struct err *err)
+{
+    struct get get = {h, to, out};
+
+    *out = (struct client_answer){0};
+    prepare(h, "GET", url, out);
+    allow_to_be_long(h);
+    curl.setopt(h->easy, CURLOPT_WRITEFUNCTION, take_file);
+    curl.setopt(h->easy, CURLOPT_WRITEDATA, &get);
+    return perform(h, url, "Accept: */*", out, err);
+}
+
 void client_escape(struct buf *out, const char *text)
 {
     for (; *text; text++) {

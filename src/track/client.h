@@ -6,6 +6,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 
+#include <stdio.h>
+
 /* Who we are to the server; all may be NULL. */
 struct client_login {
     const char *user, *password; /* both: Basic */
@@ -39,6 +41,10 @@ NODISCARD bool client_call(struct client *h, const char *method, const char *url
 /* PUT a file, which may take as long as it moves. */
 NODISCARD bool client_put(struct client *h, const char *url, const char *path,
                           struct client_answer *out, struct err *err);
+
+/* GET into a file, likewise; what isn't 2xx is in out's body. */
+NODISCARD bool client_get(struct client *h, const char *url, FILE *to, struct client_answer *out,
+                          struct err *err);
 
 /* Append `text`, escaped for a query or one part of a path. */
 void client_escape(struct buf *out, const char *text);

@@ -192,17 +192,22 @@ static double number_of(const struct json_t *v)
     return text ? strtod(text, NULL) : json_real_or(v, NAN); /* "NaN", "-Infinity" */
 }
 
+static struct entry entry_of(const struct json_t *v, const char *key, const char *text)
+{
+    return (struct entry){.key = xstrdup(key),
+                          .text = text ? xstrdup(text) : NULL,
+                          .value = number_of(json_at(v, 1)),
+                          .ms = json_int_or(json_at(v, 2), 0),
+                          .step = json_int_or(json_at(v, 3), 0)};
+}
+
 static void add_entry(struct delivery *d, struct entry *list, int *n, const struct json_t *v)
 {
     const char *key = text_at(v, 0), *text = list == d->batch.metrics ? NULL : text_at(v, 1);
 
     if (!key || (list != d->batch.metrics && !text))
         return;
-    list[(*n)++] = (struct entry){.key = xstrdup(key),
-                                  .text = text ? xstrdup(text) : NULL,
-                                  .value = number_of(json_at(v, 1)),
-                                  .ms = json_int_or(json_at(v, 2), 0),
-                                  .step = json_int_or(json_at(v, 3), 0)};
+    list[(*n)++] = entry_of(v, key, text);
     d->batch_bytes += strlen(key) + (text ? strlen(text) : 0) + sizeof(struct entry);
 }
 
@@ -256,8 +261,86 @@ static bool send_end(struct delivery *d, const struct json_t *v, struct err *err
     return d->whole;
 }
 
-/* Which store the run is for. */
-static const struct sink_ops *sink_for(const char *uri, struct err *err)
+static void free_model(struct run_model *m)
+{
+    free_entries(m->metrics, &m->n_metrics);
+    free(m->metrics);
+    for (int i = 0; i < m->n_files; i++)
+        free((char *)(uintptr_t)m->files[i].path);
+    free(m->files);
+}
+
+static bool is_named(const struct json_t *names, const char *name)
+{
+    for (int i = 0; i < json_size(names); i++)
+        if (text_at(names, i) && !strcmp(text_at(names, i), name))
+            return true;
+    return false;
+}
+
+struct judged {
+    struct run_model *m;
+    const struct json_t *names;
+};
+
+/* A line of the run's that is of the model's step. */
+static bool take_metric(void *context, const struct json_t *line, struct err *)
+{
+    struct judged *j = context;
+    const struct json_t *v = json_get(line, "metric");
+    const char *key = text_at(v, 0);
+
+    if (key && json_int_or(json_at(v, 3), -1) == j->m->step && is_named(j->names, key) &&
+        j->m->n_metrics < json_size(j->names))
+        j->m->metrics[j->m->n_metrics++] = entry_of(v, key, NULL);
+    return true;
+}
+
+/* As the run has them, to the millisecond: said of the model, they aren't others of the run. */
+static bool take_metrics(const struct delivery *d, struct run_model *m, const struct json_t *names,
+                         struct err *err)
+{
+    struct judged j = {m, names};
+    int64_t from = 0;
+
+    m->metrics = xcalloc((size_t)MAX(json_size(names), 1), sizeof *m->metrics);
+    return journal_each(d->journal, &from, take_metric, &j, err);
+}
+
+static void take_files(const struct delivery *d, struct run_model *m, const struct json_t *list)
+{
+    int n = json_size(list);
+
+    m->files = xcalloc((size_t)MAX(n, 1), sizeof *m->files);
+    for (int i = 0; i < n; i++) {
+        AUTO_FREE char *under = xasprintf("files/%s", text_at(json_at(list, i), 0));
+
+        m->files[m->n_files++] =
+            (struct model_file){path_join(d->dir, under), text_at(json_at(list, i), 1)};
+    }
+}
+
+static bool send_model(struct delivery *d, const struct json_t *v, struct err *err)
+{
+    struct run_model m = {
+        .id = path_name(d->dir),
+        .name = json_text(json_get(v, "name")),
+        .registered = json_text(json_get(v, "registered")),
+        .alias = json_text(json_get(v, "alias")),
+        .dataset = json_text(json_get(v, "dataset")),
+        .digest = json_text(json_get(v, "digest")),
+        .step = json_int_or(json_get(v, "step"), 0),
+    };
+    bool ok;
+
+    take_files(d, &m, json_get(v, "files"));
+    ok = take_metrics(d, &m, json_get(v, "metrics"), err) &&
+         sent_or_aside(d, d->sink->ops->model(d->sink, &m, err), "model", err);
+    free_model(&m);
+    return ok;
+}
+
+const struct sink_ops *sink_for(const char *uri, struct err *err)
 {
     if (!strncmp(uri, "http://", 7) || !strncmp(uri, "https://", 8))
         return &sink_rest;
@@ -310,7 +393,8 @@ static const struct {
     bool batched;
 } kinds[] = {
     {"metric", send_metric, true},    {"param", send_param, true}, {"tag", send_tag, true},
-    {"dataset", send_dataset, false}, {"file", send_file, false},  {"end", send_end, false},
+    {"dataset", send_dataset, false}, {"file", send_file, false},  {"model", send_model, false},
+    {"end", send_end, false},
 };
 
 static bool send_line(void *context, const struct json_t *line, struct err *err)

@@ -67,22 +67,15 @@ void journal_add(struct journal *j, const struct json_out *line)
     }
 }
 
-bool journal_keep(struct journal *j, const char *path, const char *as, struct err *err)
+char *journal_keep(struct journal *j, const char *path, struct err *err)
 {
-    AUTO_FREE char *name = xasprintf("%d-%s", j->n_files++, path_name(as));
+    char *name = xasprintf("%d-%s", j->n_files++, path_name(path));
     AUTO_FREE char *under = xasprintf("files/%s", name), *to = path_join(j->dir, under);
-    AUTO(json_out) line = {0};
 
-    if (!file_keep(path, to, err))
-        return false;
-    json_open(&line, NULL, '{');
-    json_open(&line, "file", '[');
-    json_put_str(&line, NULL, name);
-    json_put_str(&line, NULL, as);
-    json_close(&line, ']');
-    json_close(&line, '}');
-    journal_add(j, &line);
-    return true;
+    if (file_keep(path, to, err))
+        return name;
+    free(name);
+    return NULL;
 }
 
 /* ---- reading ---- */

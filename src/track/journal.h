@@ -11,6 +11,8 @@
  *     {"metric":["loss",0.31,1760000000000,3]}    value (or "NaN", "Infinity"), time in ms, step
  *     {"dataset":{"name":...,"digest":...,"source":...,"profile":...,"context":...}}
  *     {"file":["0-run.json","run.json"]}          in files/, and its path among the artefacts
+ *     {"model":{"name":...,"registered":...,"alias":...,"step":...,"dataset":...,"digest":...,
+ *               "files":[["1-MLmodel","MLmodel"],...],"metrics":["val/ndcg_at_20",...]}}
  *     {"end":["FINISHED",1760000000000]}
  *
  * A process that is killed leaves all that it said; half a line at the end is none. */
@@ -39,9 +41,9 @@ void journal_close(struct journal *j); /* it stays there */
  * a warning says so. */
 void journal_add(struct journal *j, const struct json_out *line);
 
-/* Keep the file as it is now, by another name of the same bytes where the file system has that, and
- * add its line. ERR_IO. */
-NODISCARD bool journal_keep(struct journal *j, const char *path, const char *as, struct err *err);
+/* Keep the file as it is now, by another name of the same bytes where the file system has that.
+ * Returns its name in files/, to be freed; NULL: ERR_IO. */
+char *journal_keep(struct journal *j, const char *path, struct err *err);
 
 /* ---- reading ---- */
 

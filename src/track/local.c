@@ -5,7 +5,7 @@
  * of any later version: columns are named, and what has come to a table has a default or is
  * refused. Folders of MLflow's older kind (meta.yaml) are never written: newer versions end when
  * they see one. */
-#include "track/sink.h"
+#include "track/local.h"
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -16,7 +16,7 @@
 #include <sqlite3.h>
 #include <stdarg.h>
 
-enum { BUSY_MS = 60000, NUMBER_MAX = 24, PATH_TEXT_MAX = 4096, UUID = 33 };
+enum { BUSY_MS = 60000 };
 
 static struct {
     int (*open_v2)(const char *, sqlite3 **, int, const char *);
@@ -32,19 +32,6 @@ static struct {
     int (*finalize)(sqlite3_stmt *);
     const char *(*errmsg)(sqlite3 *);
 } sqlite;
-
-struct local {
-    struct sink sink;
-    sqlite3 *db;
-    char *path, *dir; /* of the file, and its folder */
-    char experiment[NUMBER_MAX];
-    char artifacts[PATH_TEXT_MAX]; /* the run's folder */
-};
-
-static struct local *local_of(struct sink *s)
-{
-    return (struct local *)s;
-}
 
 static bool load(struct err *err)
 {
@@ -100,10 +87,8 @@ static void bind(sqlite3_stmt *s, const char *kinds, va_list values)
             sqlite.bind_double(s, i + 1, va_arg(values, double));
 }
 
-/* One statement; kinds: of its values, t text, i int64_t, d double. out: the first column of the
- * first row, "" where there is none; may be NULL. */
-static bool sql(struct local *l, struct err *err, char *out, size_t room, const char *text,
-                const char *kinds, ...)
+bool local_sql(struct local *l, struct err *err, char *out, size_t room, const char *text,
+               const char *kinds, ...)
 {
     sqlite3_stmt *s = NULL;
     const unsigned char *got;
@@ -125,7 +110,12 @@ static bool sql(struct local *l, struct err *err, char *out, size_t room, const 
     return code == SQLITE_ROW || code == SQLITE_DONE;
 }
 
-static bool end_transaction(struct local *l, bool ok, struct err *err)
+bool local_begin_all(struct local *l, struct err *err)
+{
+    return exec(l, "BEGIN IMMEDIATE", err);
+}
+
+bool local_end_all(struct local *l, bool ok, struct err *err)
 {
     struct err ignored;
 
@@ -140,22 +130,22 @@ static bool end_transaction(struct local *l, bool ok, struct err *err)
 static bool make_tables(struct local *l, struct err *err)
 {
     AUTO_FREE char *root = path_join(l->dir, "mlruns/0");
-    char found[NUMBER_MAX];
+    char found[LOCAL_NUMBER_MAX];
     int64_t now = clock_epoch_ms();
     bool ok;
 
-    if (!exec(l, "BEGIN IMMEDIATE", err))
+    if (!local_begin_all(l, err))
         return false;
-    ok = sql(l, err, found, sizeof found,
-             "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'experiments'", "");
+    ok = local_sql(l, err, found, sizeof found,
+                   "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'experiments'", "");
     if (ok && !*found)
         ok = exec(l, mlflow_schema, err) &&
-             sql(l, err, NULL, 0,
-                 "INSERT INTO experiments (experiment_id, name, artifact_location, "
-                 "lifecycle_stage, creation_time, last_update_time) "
-                 "VALUES (0, 'Default', ?, 'active', ?, ?)",
-                 "tii", root, now, now);
-    return end_transaction(l, ok, err);
+             local_sql(l, err, NULL, 0,
+                       "INSERT INTO experiments (experiment_id, name, artifact_location, "
+                       "lifecycle_stage, creation_time, last_update_time) "
+                       "VALUES (0, 'Default', ?, 'active', ?, ?)",
+                       "tii", root, now, now);
+    return local_end_all(l, ok, err);
 }
 
 static void local_close(struct sink *s)
@@ -203,22 +193,23 @@ static bool local_open(struct sink **out, const char *uri, struct err *err)
 static bool find_experiment(struct local *l, const char *name, struct err *err)
 {
     AUTO_FREE char *root = path_join(l->dir, "mlruns");
-    char stage[NUMBER_MAX];
+    char stage[LOCAL_NUMBER_MAX];
     int64_t now = clock_epoch_ms();
 
-    if (!sql(l, err, NULL, 0,
-             "INSERT INTO experiments (name, lifecycle_stage, creation_time, last_update_time) "
-             "SELECT ?, 'active', ?, ? WHERE NOT EXISTS "
-             "(SELECT 1 FROM experiments WHERE name = ?)",
-             "tiit", name, now, now, name) ||
-        !sql(l, err, NULL, 0,
-             "UPDATE experiments SET artifact_location = ? || '/' || experiment_id "
-             "WHERE name = ? AND artifact_location IS NULL",
-             "tt", root, name) ||
-        !sql(l, err, l->experiment, sizeof l->experiment,
-             "SELECT experiment_id FROM experiments WHERE name = ?", "t", name) ||
-        !sql(l, err, stage, sizeof stage, "SELECT lifecycle_stage FROM experiments WHERE name = ?",
-             "t", name))
+    if (!local_sql(
+            l, err, NULL, 0,
+            "INSERT INTO experiments (name, lifecycle_stage, creation_time, last_update_time) "
+            "SELECT ?, 'active', ?, ? WHERE NOT EXISTS "
+            "(SELECT 1 FROM experiments WHERE name = ?)",
+            "tiit", name, now, now, name) ||
+        !local_sql(l, err, NULL, 0,
+                   "UPDATE experiments SET artifact_location = ? || '/' || experiment_id "
+                   "WHERE name = ? AND artifact_location IS NULL",
+                   "tt", root, name) ||
+        !local_sql(l, err, l->experiment, sizeof l->experiment,
+                   "SELECT experiment_id FROM experiments WHERE name = ?", "t", name) ||
+        !local_sql(l, err, stage, sizeof stage,
+                   "SELECT lifecycle_stage FROM experiments WHERE name = ?", "t", name))
         return false;
     return strcmp(stage, "deleted") != 0 ||
            err_set(err, ERR_DATA,
@@ -228,8 +219,8 @@ static bool find_experiment(struct local *l, const char *name, struct err *err)
 
 static bool take_experiment(struct local *l, const char *id, struct err *err)
 {
-    return sql(l, err, l->experiment, sizeof l->experiment,
-               "SELECT experiment_id FROM experiments WHERE experiment_id = ?", "t", id) &&
+    return local_sql(l, err, l->experiment, sizeof l->experiment,
+                     "SELECT experiment_id FROM experiments WHERE experiment_id = ?", "t", id) &&
            (*l->experiment ||
             err_set(err, ERR_DATA, "'%s' has no experiment of id '%s'", l->path, id));
 }
@@ -237,19 +228,19 @@ static bool take_experiment(struct local *l, const char *id, struct err *err)
 static bool take_run(struct local *l, const char *run, struct err *err)
 {
     snprintf(l->sink.run, sizeof l->sink.run, "%s", run);
-    if (!sql(l, err, l->artifacts, sizeof l->artifacts,
-             "SELECT artifact_uri FROM runs WHERE run_uuid = ?", "t", run) ||
-        !sql(l, err, l->experiment, sizeof l->experiment,
-             "SELECT experiment_id FROM runs WHERE run_uuid = ?", "t", run))
+    if (!local_sql(l, err, l->artifacts, sizeof l->artifacts,
+                   "SELECT artifact_uri FROM runs WHERE run_uuid = ?", "t", run) ||
+        !local_sql(l, err, l->experiment, sizeof l->experiment,
+                   "SELECT experiment_id FROM runs WHERE run_uuid = ?", "t", run))
         return false;
     return *l->experiment || err_set(err, ERR_DATA, "'%s' has no run '%s'", l->path, run);
 }
 
 static bool put_tag(struct local *l, const char *key, const char *value, struct err *err)
 {
-    return sql(l, err, NULL, 0,
-               "INSERT OR REPLACE INTO tags (key, value, run_uuid) VALUES (?, ?, ?)", "ttt", key,
-               value, l->sink.run);
+    return local_sql(l, err, NULL, 0,
+                     "INSERT OR REPLACE INTO tags (key, value, run_uuid) VALUES (?, ?, ?)", "ttt",
+                     key, value, l->sink.run);
 }
 
 static bool create_run(struct local *l, const struct run_head *head, struct err *err)
@@ -261,7 +252,8 @@ static bool create_run(struct local *l, const struct run_head *head, struct err 
         return false;
     artifacts = xasprintf("%s/mlruns/%s/%s/artifacts", l->dir, l->experiment, head->id);
     snprintf(l->sink.run, sizeof l->sink.run, "%s", head->id);
-    return sql(l, err, NULL, 0,
+    return local_sql(
+               l, err, NULL, 0,
                "INSERT OR IGNORE INTO runs (run_uuid, name, source_type, source_name, "
                "entry_point_name, user_id, status, start_time, source_version, lifecycle_stage, "
                "artifact_uri, experiment_id) "
@@ -282,28 +274,35 @@ static bool local_begin(struct sink *s, const struct run_head *head, const char 
         return take_run(l, known, err);
     if (head->resumed)
         return take_run(l, head->resumed, err) &&
-               sql(l, err, NULL, 0, "UPDATE runs SET status = 'RUNNING' WHERE run_uuid = ?", "t",
-                   s->run);
-    if (!exec(l, "BEGIN IMMEDIATE", err))
+               local_sql(l, err, NULL, 0, "UPDATE runs SET status = 'RUNNING' WHERE run_uuid = ?",
+                         "t", s->run);
+    if (!local_begin_all(l, err))
         return false;
     ok = create_run(l, head, err);
-    return end_transaction(l, ok, err) && take_run(l, head->id, err);
+    return local_end_all(l, ok, err) && take_run(l, head->id, err);
 }
 
 /* ---- what it says ---- */
 
-/* As MLflow: no number is 0 with a mark, the infinite the largest double. */
-static bool put_metric(struct local *l, const struct entry *m, struct err *err)
+double local_value(double x)
 {
     const double most = 1.7976931348623157e308;
-    double value = isnan(m->value) ? 0 : MIN(most, MAX(-most, m->value));
+
+    return isnan(x) ? 0 : MIN(most, MAX(-most, x));
+}
+
+static bool put_metric(struct local *l, const struct entry *m, struct err *err)
+{
+    double value = local_value(m->value);
     int64_t no_number = isnan(m->value);
 
-    return sql(l, err, NULL, 0,
+    return local_sql(
+               l, err, NULL, 0,
                "INSERT OR IGNORE INTO metrics (key, value, timestamp, run_uuid, step, is_nan) "
                "VALUES (?, ?, ?, ?, ?, ?)",
                "tditii", m->key, value, m->ms, l->sink.run, m->step, no_number) &&
-           sql(l, err, NULL, 0,
+           local_sql(
+               l, err, NULL, 0,
                "INSERT INTO latest_metrics AS old (key, value, timestamp, run_uuid, step, is_nan) "
                "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key, run_uuid) DO UPDATE SET "
                "value = excluded.value, timestamp = excluded.timestamp, step = excluded.step, "
@@ -315,15 +314,15 @@ static bool put_metric(struct local *l, const struct entry *m, struct err *err)
 
 static bool put_param(struct local *l, const struct entry *p, struct err *err)
 {
-    return sql(l, err, NULL, 0,
-               "INSERT OR IGNORE INTO params (key, value, run_uuid) VALUES (?, ?, ?)", "ttt",
-               p->key, p->text, l->sink.run);
+    return local_sql(l, err, NULL, 0,
+                     "INSERT OR IGNORE INTO params (key, value, run_uuid) VALUES (?, ?, ?)", "ttt",
+                     p->key, p->text, l->sink.run);
 }
 
 static bool local_log(struct sink *s, const struct batch *b, struct err *err)
 {
     struct local *l = local_of(s);
-    bool ok = exec(l, "BEGIN IMMEDIATE", err);
+    bool ok = local_begin_all(l, err);
 
     if (!ok)
         return false;
@@ -333,51 +332,52 @@ static bool local_log(struct sink *s, const struct batch *b, struct err *err)
         ok = put_param(l, &b->params[i], err);
     for (int i = 0; ok && i < b->n_tags; i++)
         ok = put_tag(l, b->tags[i].key, b->tags[i].text, err);
-    return end_transaction(l, ok, err);
+    return local_end_all(l, ok, err);
 }
 
 /* SQLite's own random bytes. */
-static bool new_id(struct local *l, char id[static UUID], struct err *err)
+static bool new_id(struct local *l, char id[static LOCAL_UUID], struct err *err)
 {
-    return sql(l, err, id, UUID, "SELECT lower(hex(randomblob(16)))", "");
+    return local_sql(l, err, id, LOCAL_UUID, "SELECT lower(hex(randomblob(16)))", "");
 }
 
 static bool put_input(struct local *l, const struct run_input *in, struct err *err)
 {
-    char dataset[UUID + 4], input[UUID + 4], fresh[UUID];
+    char dataset[LOCAL_UUID + 4], input[LOCAL_UUID + 4], fresh[LOCAL_UUID];
 
     return new_id(l, fresh, err) &&
-           sql(l, err, NULL, 0,
-               "INSERT OR IGNORE INTO datasets (dataset_uuid, experiment_id, name, digest, "
-               "dataset_source_type, dataset_source, dataset_schema, dataset_profile) "
-               "VALUES (?, ?, ?, ?, 'local', ?, ?, ?)",
-               "ttttttt", fresh, l->experiment, in->name, in->digest, in->source, in->schema,
-               in->profile) &&
-           sql(l, err, dataset, sizeof dataset,
-               "SELECT dataset_uuid FROM datasets WHERE experiment_id = ? AND name = ? AND "
-               "digest = ?",
-               "ttt", l->experiment, in->name, in->digest) &&
+           local_sql(l, err, NULL, 0,
+                     "INSERT OR IGNORE INTO datasets (dataset_uuid, experiment_id, name, digest, "
+                     "dataset_source_type, dataset_source, dataset_schema, dataset_profile) "
+                     "VALUES (?, ?, ?, ?, 'local', ?, ?, ?)",
+                     "ttttttt", fresh, l->experiment, in->name, in->digest, in->source, in->schema,
+                     in->profile) &&
+           local_sql(l, err, dataset, sizeof dataset,
+                     "SELECT dataset_uuid FROM datasets WHERE experiment_id = ? AND name = ? AND "
+                     "digest = ?",
+                     "ttt", l->experiment, in->name, in->digest) &&
            new_id(l, fresh, err) &&
-           sql(l, err, NULL, 0,
-               "INSERT OR IGNORE INTO inputs (input_uuid, source_type, source_id, "
-               "destination_type, destination_id) VALUES (?, 'DATASET', ?, 'RUN', ?)",
-               "ttt", fresh, dataset, l->sink.run) &&
-           sql(l, err, input, sizeof input,
+           local_sql(l, err, NULL, 0,
+                     "INSERT OR IGNORE INTO inputs (input_uuid, source_type, source_id, "
+                     "destination_type, destination_id) VALUES (?, 'DATASET', ?, 'RUN', ?)",
+                     "ttt", fresh, dataset, l->sink.run) &&
+           local_sql(
+               l, err, input, sizeof input,
                "SELECT input_uuid FROM inputs WHERE source_type = 'DATASET' AND source_id = ? AND "
                "destination_type = 'RUN' AND destination_id = ?",
                "tt", dataset, l->sink.run) &&
-           sql(l, err, NULL, 0,
-               "INSERT OR IGNORE INTO input_tags (input_uuid, name, value) "
-               "VALUES (?, 'mlflow.data.context', ?)",
-               "tt", input, in->context);
+           local_sql(l, err, NULL, 0,
+                     "INSERT OR IGNORE INTO input_tags (input_uuid, name, value) "
+                     "VALUES (?, 'mlflow.data.context', ?)",
+                     "tt", input, in->context);
 }
 
 static bool local_input(struct sink *s, const struct run_input *in, struct err *err)
 {
     struct local *l = local_of(s);
-    bool ok = exec(l, "BEGIN IMMEDIATE", err);
+    bool ok = local_begin_all(l, err);
 
-    return ok && end_transaction(l, put_input(l, in, err), err);
+    return ok && local_end_all(l, put_input(l, in, err), err);
 }
 
 static bool local_file(struct sink *s, const char *path, const char *as, struct err *err)
@@ -393,9 +393,9 @@ static bool local_file(struct sink *s, const char *path, const char *as, struct 
 
 static bool local_end(struct sink *s, const char *status, int64_t end_ms, struct err *err)
 {
-    return sql(local_of(s), err, NULL, 0,
-               "UPDATE runs SET status = ?, end_time = ? WHERE run_uuid = ?", "tit", status, end_ms,
-               s->run);
+    return local_sql(local_of(s), err, NULL, 0,
+                     "UPDATE runs SET status = ?, end_time = ? WHERE run_uuid = ?", "tit", status,
+                     end_ms, s->run);
 }
 
 static double local_wait(const struct sink *)
@@ -415,7 +415,12 @@ const struct sink_ops sink_local = {
     .log = local_log,
     .input = local_input,
     .file = local_file,
+    .model = local_model,
     .end = local_end,
+    .find = local_find,
+    .fetch = local_fetch,
+    .set_alias = local_set_alias,
+    .tag_version = local_tag_version,
     .wait = local_wait,
     .show = local_show,
     .close = local_close,

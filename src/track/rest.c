@@ -1,29 +1,10 @@
 /* rest.c - a tracking server of MLflow, by its REST interface, version 2.0. */
-#include "track/sink.h"
+#include "track/rest.h"
 
 #include "base/file.h"
-#include "track/client.h"
 
 #include <ctype.h>
 #include <math.h>
-
-enum { CODE_MAX = 64, ID_MAX = 64 };
-
-struct rest {
-    struct sink sink;
-    struct client *http;
-    char *server; /* without a slash at its end */
-    char experiment[ID_MAX];
-    char *artifacts; /* the run's artifact_uri */
-    double wait_s;
-    long status;         /* of the last answer */
-    char code[CODE_MAX]; /* its error_code; "": none */
-};
-
-static struct rest *rest_of(struct sink *s)
-{
-    return (struct rest *)s;
-}
 
 /* ---- who we are ---- */
 
@@ -138,12 +119,10 @@ static bool refused(struct rest *r, const char *what, const struct client_answer
                    r->server, a->status, what, why);
 }
 
-/* json: closed, or NULL. answer: NULL forgets it. */
-static bool call(struct rest *r, const char *method, const char *path, const struct json_out *json,
-                 struct json_doc *answer, struct err *err)
+bool rest_call(struct rest *r, const char *method, const char *path, bool once,
+               const struct json_out *json, struct json_doc *answer, struct err *err)
 {
     AUTO_FREE char *url = xasprintf("%s/api/2.0/mlflow/%s", r->server, path);
-    bool once = !strcmp(path, "runs/create"); /* all other calls may be made again */
     AUTO(client_answer) a = {0};
 
     r->status = 0;
@@ -162,9 +141,15 @@ static bool call(struct rest *r, const char *method, const char *path, const str
     return err_wrap(err, "'%s' doesn't answer %s as MLflow does", r->server, path);
 }
 
-/* Copy a text of the answer; ERR_IO where it isn't there. */
-static bool take_text(const struct rest *r, const struct json_t *v, const char *what, char *out,
-                      size_t room, struct err *err)
+/* What may be made again, as all but the creation of a run. */
+static bool call(struct rest *r, const char *method, const char *path, const struct json_out *json,
+                 struct json_doc *answer, struct err *err)
+{
+    return rest_call(r, method, path, false, json, answer, err);
+}
+
+bool rest_text(const struct rest *r, const struct json_t *v, const char *what, char *out,
+               size_t room, struct err *err)
 {
     const char *text = json_text(v);
 
@@ -188,7 +173,7 @@ static bool experiment_named(struct rest *r, const char *name, struct err *err)
     if (!call(r, "GET", buf_str(&path), NULL, &answer, err))
         return false;
     found = json_get(answer.root, "experiment");
-    ok = take_text(r, json_get(found, "experiment_id"), "experiment_id", r->experiment,
+    ok = rest_text(r, json_get(found, "experiment_id"), "experiment_id", r->experiment,
                    sizeof r->experiment, err);
     if (ok && json_text(json_get(found, "lifecycle_stage")) &&
         !strcmp(json_text(json_get(found, "lifecycle_stage")), "deleted"))
@@ -227,8 +212,8 @@ static bool take_run(struct rest *r, const struct json_t *run, struct err *err)
 
     free(r->artifacts);
     r->artifacts = xstrdup(artifacts ? artifacts : "");
-    return take_text(r, json_get(info, "run_id"), "run_id", r->sink.run, sizeof r->sink.run, err) &&
-           take_text(r, json_get(info, "experiment_id"), "experiment_id", r->experiment,
+    return rest_text(r, json_get(info, "run_id"), "run_id", r->sink.run, sizeof r->sink.run, err) &&
+           rest_text(r, json_get(info, "experiment_id"), "experiment_id", r->experiment,
                      sizeof r->experiment, err);
 }
 
@@ -280,7 +265,7 @@ static bool run_of_journal(struct rest *r, const char *journal, struct err *err)
     return ok;
 }
 
-static void put_tag(struct json_out *json, const char *key, const char *value)
+void rest_put_pair(struct json_out *json, const char *key, const char *value)
 {
     json_open(json, NULL, '{');
     json_put_str(json, "key", key);
@@ -301,12 +286,12 @@ static bool create_run(struct rest *r, const struct run_head *head, const char *
     json_put_str(&json, "run_name", head->name);
     json_put_int(&json, "start_time", head->start_ms);
     json_open(&json, "tags", '[');
-    put_tag(&json, CLIENT_ID, head->id);
+    rest_put_pair(&json, CLIENT_ID, head->id);
     if (*parent)
-        put_tag(&json, "mlflow.parentRunId", parent);
+        rest_put_pair(&json, "mlflow.parentRunId", parent);
     json_close(&json, ']');
     json_close(&json, '}');
-    ok = call(r, "POST", "runs/create", &json, &answer, err) &&
+    ok = rest_call(r, "POST", "runs/create", true, &json, &answer, err) &&
          take_run(r, json_get(answer.root, "run"), err);
     json_doc_release(&answer);
     return ok;
@@ -368,11 +353,19 @@ static void put_value(struct json_out *json, double x)
         json_put_str(json, "value", isnan(x) ? "NaN" : x > 0 ? "Infinity" : "-Infinity");
 }
 
+void rest_put_metric(struct json_out *json, const struct entry *m)
+{
+    json_put_str(json, "key", m->key);
+    put_value(json, m->value);
+    json_put_int(json, "timestamp", m->ms);
+    json_put_int(json, "step", m->step);
+}
+
 static void put_texts(struct json_out *json, const char *name, const struct entry *e, int n)
 {
     json_open(json, name, '[');
     for (int i = 0; i < n; i++)
-        put_tag(json, e[i].key, e[i].text);
+        rest_put_pair(json, e[i].key, e[i].text);
     json_close(json, ']');
 }
 
@@ -385,10 +378,7 @@ static bool rest_log(struct sink *s, const struct batch *b, struct err *err)
     json_open(&json, "metrics", '[');
     for (int i = 0; i < b->n_metrics; i++) {
         json_open(&json, NULL, '{');
-        json_put_str(&json, "key", b->metrics[i].key);
-        put_value(&json, b->metrics[i].value);
-        json_put_int(&json, "timestamp", b->metrics[i].ms);
-        json_put_int(&json, "step", b->metrics[i].step);
+        rest_put_metric(&json, &b->metrics[i]);
         json_close(&json, '}');
     }
     json_close(&json, ']');
@@ -407,7 +397,7 @@ static bool rest_input(struct sink *s, const struct run_input *in, struct err *e
     json_open(&json, "datasets", '[');
     json_open(&json, NULL, '{');
     json_open(&json, "tags", '[');
-    put_tag(&json, "mlflow.data.context", in->context);
+    rest_put_pair(&json, "mlflow.data.context", in->context);
     json_close(&json, ']');
     json_open(&json, "dataset", '{');
     json_put_str(&json, "name", in->name);
@@ -453,30 +443,86 @@ static void put_path(struct buf *url, const char *path)
     }
 }
 
-/* Only through the server: a store of its own ("s3://...") takes another client. */
-static bool rest_file(struct sink *s, const char *path, const char *as, struct err *err)
+/* The URL of what lies below root, where the server passes files on; else nothing. */
+static void put_url(const struct rest *r, const char *root, const char *as, struct buf *url)
 {
     static const char scheme[] = "mlflow-artifacts:";
-    struct rest *r = rest_of(s);
-    AUTO(buf) url = {0};
-    AUTO(client_answer) a = {0};
-    const char *at = r->artifacts + sizeof scheme - 1;
+    const char *at = root + sizeof scheme - 1;
 
-    if (strncmp(r->artifacts, scheme, sizeof scheme - 1) != 0)
-        return err_set(err, ERR_DATA,
-                       "'%s' keeps artefacts at '%s', which takes MLflow's own client: start it "
-                       "with --serve-artifacts, or send '%s' by hand",
-                       r->server, r->artifacts, as);
+    if (strncmp(root, scheme, sizeof scheme - 1) != 0)
+        return;
     if (!strncmp(at, "//", 2)) /* an authority: the server itself */
         at += 2 + strcspn(at + 2, "/");
     at += strspn(at, "/");
-    buf_printf(&url, "%s/api/2.0/mlflow-artifacts/artifacts/", r->server);
-    put_path(&url, at);
-    buf_putc(&url, '/');
-    put_path(&url, as);
-    if (!client_put(r->http, buf_str(&url), path, &a, err))
+    buf_printf(url, "%s/api/2.0/mlflow-artifacts/artifacts/", r->server);
+    put_path(url, at);
+    buf_putc(url, '/');
+    put_path(url, as);
+}
+
+/* The folder, where root is one; NULL, and ERR_DATA. */
+static const char *folder_of(const struct rest *r, const char *root, struct err *err)
+{
+    static const char scheme[] = "file://";
+    const char *at = !strncmp(root, scheme, sizeof scheme - 1) ? root + sizeof scheme - 1 : root;
+
+    if (*at == '/')
+        return at;
+    err_set(err, ERR_DATA,
+            "'%s' keeps artefacts at '%s', which takes MLflow's own client: start the server with "
+            "--serve-artifacts",
+            r->server, root);
+    return NULL;
+}
+
+static bool is_taken(struct rest *r, const struct client_answer *a, const char *what,
+                     struct err *err)
+{
+    return (a->status >= 200 && a->status <= 299) || refused(r, what, a, err);
+}
+
+bool rest_put_file(struct rest *r, const char *root, const char *path, const char *as,
+                   struct err *err)
+{
+    AUTO(buf) url = {0};
+    AUTO(client_answer) a = {0};
+    AUTO_FREE char *to = NULL, *dir = NULL;
+    const char *folder;
+
+    put_url(r, root, as, &url);
+    if (url.len)
+        return client_put(r->http, buf_str(&url), path, &a, err) && is_taken(r, &a, as, err);
+    folder = folder_of(r, root, err);
+    if (!folder)
         return false;
-    return (a.status >= 200 && a.status <= 299) || refused(r, as, &a, err);
+    to = path_join(folder, as);
+    dir = path_dir(to);
+    return dir_create(dir, err) && file_keep(path, to, err);
+}
+
+bool rest_get_file(struct rest *r, const char *root, const char *as, const char *to,
+                   struct err *err)
+{
+    AUTO(buf) url = {0};
+    AUTO(client_answer) a = {0};
+    AUTO(outfile) out = {0};
+    AUTO_FREE char *from = NULL;
+    const char *folder;
+
+    put_url(r, root, as, &url);
+    if (url.len)
+        return outfile_open(&out, to, err) && client_get(r->http, buf_str(&url), out.f, &a, err) &&
+               is_taken(r, &a, as, err) && outfile_commit(&out, err);
+    folder = folder_of(r, root, err);
+    if (!folder)
+        return false;
+    from = path_join(folder, as);
+    return file_keep(from, to, err);
+}
+
+static bool rest_file(struct sink *s, const char *path, const char *as, struct err *err)
+{
+    return rest_put_file(rest_of(s), rest_of(s)->artifacts, path, as, err);
 }
 
 /* ---- */
@@ -500,7 +546,12 @@ const struct sink_ops sink_rest = {
     .log = rest_log,
     .input = rest_input,
     .file = rest_file,
+    .model = rest_model,
     .end = rest_end,
+    .find = rest_find,
+    .fetch = rest_fetch,
+    .set_alias = rest_set_alias,
+    .tag_version = rest_tag_version,
     .wait = rest_wait,
     .show = rest_show,
     .close = rest_close,

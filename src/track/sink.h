@@ -39,6 +39,23 @@ struct run_input {
     const char *name, *digest, *source, *profile, *schema, *context;
 };
 
+/* A model that the run made. */
+struct run_model {
+    const char *id; /* the journal's: what was made for it is found again by that */
+    const char *name;
+    const char *registered, *alias; /* in the registry; NULL: not, without */
+    const char *dataset, *digest;   /* what the metrics are of */
+    int64_t step;
+    struct entry *metrics; /* (n_metrics) */
+    int n_metrics;
+    struct model_file {
+        const char *path, *as; /* as: among the model's artefacts */
+    } * files;                 /* (n_files) */
+    int n_files;
+};
+
+enum { SINK_VERSION_MAX = 24 };
+
 struct sink {
     const struct sink_ops *ops;
     char run[SINK_RUN_MAX]; /* the store's id of the run at hand */
@@ -54,7 +71,19 @@ struct sink_ops {
     bool (*log)(struct sink *s, const struct batch *b, struct err *err);
     bool (*input)(struct sink *s, const struct run_input *in, struct err *err);
     bool (*file)(struct sink *s, const char *path, const char *as, struct err *err);
+    bool (*model)(struct sink *s, const struct run_model *m, struct err *err);
     bool (*end)(struct sink *s, const char *status, int64_t end_ms, struct err *err);
+
+    /* The registry; no run is at hand. find: which version the alias is of, "" where there is no
+     * such model or alias. fetch: one of a version's artefacts, as the file `to`. */
+    bool (*find)(struct sink *s, const char *name, const char *alias,
+                 char version[static SINK_VERSION_MAX], struct err *err);
+    bool (*fetch)(struct sink *s, const char *name, const char *version, const char *as,
+                  const char *to, struct err *err);
+    bool (*set_alias)(struct sink *s, const char *name, const char *alias, const char *version,
+                      struct err *err);
+    bool (*tag_version)(struct sink *s, const char *name, const char *version, const char *key,
+                        const char *value, struct err *err);
 
     double (*wait)(const struct sink *s); /* s that the store asks to be left alone; 0: nothing */
     void (*show)(const struct sink *s, struct buf *link); /* where a browser finds the run */
@@ -62,5 +91,8 @@ struct sink_ops {
 };
 
 extern const struct sink_ops sink_rest, sink_local;
+
+/* Which of them takes a URI: http://, https://, sqlite:///FILE; NULL: ERR_DATA. */
+const struct sink_ops *sink_for(const char *uri, struct err *err);
 
 #endif

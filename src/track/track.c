@@ -134,6 +134,8 @@ static void *send(void *context)
 
 /* ---- lines ---- */
 
+enum { DIGEST_MOST = 36 }; /* characters that a store takes */
+
 /* {"name":[key, */
 static void open_line(struct json_out *line, const char *name, const char *key)
 {
@@ -189,7 +191,6 @@ void track_metric(struct track *t, const char *key, double value, int64_t step)
 void track_dataset(struct track *t, const char *name, const char *digest, const char *dir,
                    const char *profile, const char *context)
 {
-    enum { DIGEST_MOST = 36 };
     AUTO(json_out) line = {0}, source = {0};
 
     if (!t)
@@ -209,12 +210,70 @@ void track_dataset(struct track *t, const char *name, const char *digest, const 
     journal_add(&t->journal, &line);
 }
 
-void track_file(struct track *t, const char *path, const char *as)
+/* Its name in the journal, to be freed; NULL, after a warning: it couldn't be kept. */
+static char *keep(struct track *t, const char *path)
 {
     struct err err = {0};
+    char *name = journal_keep(&t->journal, path, &err);
 
-    if (t && !journal_keep(&t->journal, path, as, &err))
+    if (!name)
         log_warn("track.lost", "file=\"%s\" error=\"%s\"; the run goes on", path, err.msg);
+    return name;
+}
+
+void track_file(struct track *t, const char *path, const char *as)
+{
+    AUTO_FREE char *name = t ? keep(t, path) : NULL;
+    AUTO(json_out) line = {0};
+
+    if (!name)
+        return;
+    open_line(&line, "file", name);
+    json_put_str(&line, NULL, as);
+    close_line(t, &line);
+}
+
+/* False: one couldn't be kept. */
+static bool put_files(struct track *t, const struct track_model *m, struct json_out *line)
+{
+    json_open(line, "files", '[');
+    for (int i = 0; m->files[i]; i++) {
+        AUTO_FREE char *path = path_join(m->dir, m->files[i]), *name = keep(t, path);
+
+        if (!name)
+            return false;
+        json_open(line, NULL, '[');
+        json_put_str(line, NULL, name);
+        json_put_str(line, NULL, m->files[i]);
+        json_close(line, ']');
+    }
+    json_close(line, ']');
+    return true;
+}
+
+void track_model(struct track *t, const struct track_model *m)
+{
+    AUTO(json_out) line = {0};
+
+    if (!t)
+        return;
+    json_open(&line, NULL, '{');
+    json_open(&line, "model", '{');
+    json_put_str(&line, "name", m->name);
+    json_put_str(&line, "registered", m->registered);
+    json_put_str(&line, "alias", m->alias);
+    json_put_str(&line, "dataset", m->dataset);
+    json_put_strn(&line, "digest", m->digest, strnlen(m->digest, DIGEST_MOST));
+    json_put_int(&line, "step", m->step);
+    json_open(&line, "metrics", '[');
+    for (int i = 0; i < m->n_metrics; i++)
+        json_put_str(&line, NULL, m->metrics[i]);
+    json_close(&line, ']');
+    if (!put_files(t, m, &line))
+        return;
+    json_close(&line, '}');
+    json_close(&line, '}');
+    journal_add(&t->journal, &line);
 }
 
 const char *track_id(const struct track *t)

@@ -35,6 +35,21 @@ void track_dataset(struct track *t, const char *name, const char *digest, const 
 /* A file that is whole, by its path among the artefacts; it may be replaced from here on. */
 void track_file(struct track *t, const char *path, const char *as);
 
+/* A model that the run made, as a folder of files; and where it's to be found by name. */
+struct track_model {
+    const char *name;               /* "mf" */
+    const char *registered, *alias; /* in the registry; NULL: not, without */
+    const char *dir;
+    const char *const *files;     /* below dir; NULL at the end */
+    const char *dataset, *digest; /* what it was judged on */
+    const char *const *metrics;   /* (n_metrics) how well: metrics of the run, at this step */
+    int n_metrics;
+    int64_t step; /* that it's of */
+};
+
+/* Its files are whole, and may be replaced from here on. */
+void track_model(struct track *t, const struct track_model *m);
+
 /* The journal's id. */
 const char *track_id(const struct track *t);
 

@@ -178,6 +178,19 @@ def tied_model(model, tmp_path_factory):
     return path
 
 
+@pytest.fixture
+def tracked(kindred, dataset, tmp_path):
+    """tracked(uri, *options): a tracked training in a folder of its own; uri None: its own database."""
+
+    def run(uri, *options, data=dataset, **variables):
+        done = kindred.run("train", "--data-dir", data, "--track", "mlflow", "--epochs", 3, "--quiet", *options, cwd=tmp_path,
+                           **({"MLFLOW_TRACKING_URI": uri} if uri else {}), **variables)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def other_dataset(kindred, tmp_path_factory):
     """A dataset that no model here was trained on."""

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import json
 import random
+import sqlite3
 
 import numpy as np
 import pyarrow as pa
@@ -166,6 +167,15 @@ def assert_every_line_is_counted(stats):
 def seen_items(dataset, *parts):
     """user_idx -> the items that the user has in these parts."""
     return oracle.items_by_user(row for part in parts for row in dataset.parts[part])
+
+
+# MLflow
+
+
+def table(folder, columns, name):
+    """Of the database of the folder's runs."""
+    with sqlite3.connect(folder / "mlflow.db") as db:
+        return db.execute(f"SELECT {columns} FROM {name}").fetchall()
 
 
 # Models

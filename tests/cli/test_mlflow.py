@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from program import environment
+import helpers
+from program import environment, serving
 
 FOLDER = Path(__file__).parent.parent.parent / ".deps" / "mlflow" / "bin"
 START_S = 180  # a first start makes the database, which takes minutes on a loaded machine
@@ -66,12 +67,17 @@ def server(there, tmp_path_factory):
     made.kill()
 
 
-def read(uri, cwd):
-    """{name: run} as MLflow's client tells."""
-    command = [FOLDER / "python", Path(__file__).with_name("mlflow_read.py"), uri]
+def tell(cwd, script, *args):
+    """What a script says that asks MLflow's client."""
+    command = [FOLDER / "python", Path(__file__).with_name(script), *args]
     done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=surroundings(), timeout=START_S)
     assert done.returncode == 0, done.stderr
-    runs = json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def read(uri, cwd):
+    """{name: run} as MLflow's client tells."""
+    runs = tell(cwd, "mlflow_read.py", uri)
     assert len({run["name"] for run in runs}) == len(runs)
     return {run["name"]: run for run in runs}
 
@@ -131,3 +137,27 @@ def test_the_database_of_ones_own_is_mlflows_before_and_after_its_upgrade(kindre
     found = read("sqlite:///mlflow.db", tmp_path)
     check(found["after"], tmp_path, dataset, 3)
     assert set(found) == {"before", "after"}
+
+
+@pytest.mark.parametrize("where", ["a server", "its own"])
+def test_what_is_registered_is_mlflows_to_load_and_the_servers_to_serve(kindred, request, dataset, tmp_path, where):
+    uri = request.getfixturevalue("server").uri if where == "a server" else None
+    store = uri or f"sqlite:///{tmp_path}/mlflow.db"
+    train(kindred, dataset, tmp_path, f"first, {where}", uri, "--register", "films", "--alias", "champion", "--epochs", 1)
+    train(kindred, dataset, tmp_path, f"second, {where}", uri, "--register", "films", "--alias", "challenger", "--model", "gf")
+    done = kindred.run("promote", "films", "--data-dir", dataset, "--if", "ndcg_at_20 > champion", "--tracking-uri", store, cwd=tmp_path)
+    assert "champion of 'films' is version 2 now, and was 1" in done.stdout, done.stderr
+    data = helpers.read_dataset(dataset)
+    users = [data.users[user] for user in sorted(helpers.seen_items(data, "train"))[::40]] + ["nobody"]
+    told = tell(tmp_path, "mlflow_models.py", store, "films", "champion", *users)
+    assert told["versions"] == [1, 2] and told["aliases"] == {"champion": 2, "challenger": 2}
+    assert told["tags"]["kindred.promoted"].startswith("ndcg_at_20 > champion: ")
+    ((model, step),) = told["outputs"][told["run"]]
+    epoch = json.loads((tmp_path / "outputs/run.json").read_text())["epochs"][-1]
+    assert step == 1 and told["models"][model]["status"].endswith("READY") and told["models"][model]["run"] == told["run"]
+    assert ["val/ndcg_at_20", epoch["ndcg_at_20"], 1, "processed"] in told["models"][model]["metrics"]
+    with serving(kindred, tmp_path / "log", "--model-uri", "models:/films@champion", "--tracking-uri", store, cwd=tmp_path) as server:
+        answers = [server.recommend(user_id=user, top_k=5).json for user in users]
+        seen = server.recommend(user_id=users[0], exclude_seen=False).json
+    assert [a["recommendations"] for a in told["predicted"]] == [a.get("recommendations", []) for a in answers]  # 404: nothing
+    assert told["with seen"]["recommendations"] == seen["recommendations"] != answers[0]["recommendations"]
