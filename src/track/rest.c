@@ -232,13 +232,10 @@ static bool run_by_id(struct rest *r, const char *id, struct err *err)
     return ok;
 }
 
-static const char CLIENT_ID[] = "client.run_id";
-
-/* The run that was made for a journal, in this experiment; *answer: runs, at most one. */
-static bool search(struct rest *r, const char *journal, struct json_doc *answer, struct err *err)
+bool rest_search(struct rest *r, const char *path, const char *filter, struct json_doc *answer,
+                 struct err *err)
 {
     AUTO(json_out) json = {0};
-    AUTO_FREE char *filter = xasprintf("tags.`%s` = '%s'", CLIENT_ID, journal);
 
     json_open(&json, NULL, '{');
     json_open(&json, "experiment_ids", '[');
@@ -247,15 +244,17 @@ static bool search(struct rest *r, const char *journal, struct json_doc *answer,
     json_put_str(&json, "filter", filter);
     json_put_int(&json, "max_results", 1);
     json_close(&json, '}');
-    return call(r, "POST", "runs/search", &json, answer, err);
+    return call(r, "POST", path, &json, answer, err);
 }
 
-/* true, and nothing in s->run: there is none. */
+/* The run that was made for a journal, in this experiment. true, and nothing in s->run: there is
+ * none. */
 static bool run_of_journal(struct rest *r, const char *journal, struct err *err)
 {
+    AUTO_FREE char *filter = xasprintf("tags.`%s` = '%s'", REST_CLIENT_ID, journal);
     struct json_doc answer = {0};
     const struct json_t *runs;
-    bool ok = search(r, journal, &answer, err);
+    bool ok = rest_search(r, "runs/search", filter, &answer, err);
 
     r->sink.run[0] = '\0';
     runs = ok ? json_get(answer.root, "runs") : NULL;
@@ -286,7 +285,7 @@ static bool create_run(struct rest *r, const struct run_head *head, const char *
     json_put_str(&json, "run_name", head->name);
     json_put_int(&json, "start_time", head->start_ms);
     json_open(&json, "tags", '[');
-    rest_put_pair(&json, CLIENT_ID, head->id);
+    rest_put_pair(&json, REST_CLIENT_ID, head->id);
     if (*parent)
         rest_put_pair(&json, "mlflow.parentRunId", parent);
     json_close(&json, ']');

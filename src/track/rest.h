@@ -6,6 +6,8 @@
 #include "track/client.h"
 #include "track/sink.h"
 
+#define REST_CLIENT_ID "client.run_id" /* a tag: what was made for which journal */
+
 enum { REST_CODE_MAX = 64, REST_ID_MAX = 64 };
 
 struct rest {
@@ -32,6 +34,10 @@ NODISCARD bool rest_call(struct rest *r, const char *method, const char *path, b
 /* Copy a text of an answer; ERR_IO where it isn't there. */
 NODISCARD bool rest_text(const struct rest *r, const struct json_t *v, const char *what, char *out,
                          size_t room, struct err *err);
+
+/* The first that the filter finds in the experiment at hand: a list of at most one. */
+NODISCARD bool rest_search(struct rest *r, const char *path, const char *filter,
+                           struct json_doc *answer, struct err *err);
 
 /* {"key":...,"value":...} */
 void rest_put_pair(struct json_out *json, const char *key, const char *value);

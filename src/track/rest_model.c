@@ -8,8 +8,6 @@
 
 enum { URI_MAX = 1024 };
 
-static const char CLIENT_ID[] = "client.run_id";
-
 /* Where the model is: as a logged model, or, on servers before MLflow 3, below the run. */
 struct place {
     char id[REST_ID_MAX]; /* "": below the run */
@@ -31,18 +29,10 @@ static bool find_model(struct rest *r, const struct run_model *m, struct place *
                        struct err *err)
 {
     AUTO_FREE char *filter =
-        xasprintf("source_run_id = '%s' AND tags.`%s` = '%s'", r->sink.run, CLIENT_ID, m->id);
-    AUTO(json_out) json = {0};
+        xasprintf("source_run_id = '%s' AND tags.`%s` = '%s'", r->sink.run, REST_CLIENT_ID, m->id);
     AUTO(json_doc) answer = {0};
 
-    json_open(&json, NULL, '{');
-    json_open(&json, "experiment_ids", '[');
-    json_put_str(&json, NULL, r->experiment);
-    json_close(&json, ']');
-    json_put_str(&json, "filter", filter);
-    json_put_int(&json, "max_results", 1);
-    json_close(&json, '}');
-    if (!rest_call(r, "POST", "logged-models/search", false, &json, &answer, err))
+    if (!rest_search(r, "logged-models/search", filter, &answer, err))
         return false;
     return json_size(json_get(answer.root, "models")) == 0 ||
            take_place(r, json_at(json_get(answer.root, "models"), 0), out, err);
@@ -59,7 +49,7 @@ static bool create_model(struct rest *r, const struct run_model *m, struct place
     json_put_str(&json, "name", m->name);
     json_put_str(&json, "source_run_id", r->sink.run);
     json_open(&json, "tags", '[');
-    rest_put_pair(&json, CLIENT_ID, m->id);
+    rest_put_pair(&json, REST_CLIENT_ID, m->id);
     json_close(&json, ']');
     json_close(&json, '}');
     return rest_call(r, "POST", "logged-models", true, &json, &answer, err) &&
