@@ -40,12 +40,28 @@ int64_t memory_peak(void)
     return bytes_behind("/proc/self/status", "\nVmHWM:");
 }
 
-int64_t memory_peak_of(int process)
+static int64_t peak_below(int process, int depth)
 {
-    char path[32];
+    enum { DEEPEST = 8 };
+    char path[64];
+    FILE *children;
+    int64_t sum;
+    int child;
 
     snprintf(path, sizeof path, "/proc/%d/status", process);
-    return bytes_behind(path, "\nVmHWM:");
+    sum = bytes_behind(path, "\nVmHWM:");
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", process, process);
+    children = depth < DEEPEST ? fopen(path, "r") : NULL;
+    while (children && fscanf(children, "%d", &child) == 1)
+        sum += peak_below(child, depth + 1);
+    if (children)
+        fclose(children);
+    return sum;
+}
+
+int64_t memory_peak_of(int process)
+{
+    return peak_below(process, 0);
 }
 
 int64_t memory_available(void)

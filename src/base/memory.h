@@ -9,6 +9,8 @@ NODISCARD bool memory_reset_peak(void);
 
 /* The most bytes that were resident at a time, of the program, its files and all; 0: unknown. */
 int64_t memory_peak(void);
+
+/* The sum of those of a process and all below it. */
 int64_t memory_peak_of(int process);
 
 /* Bytes that can be had without pushing others out; 0: unknown. */

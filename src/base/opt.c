@@ -541,3 +541,11 @@ void opt_write_json(const struct opt_group *g, struct json_out *out)
     for (const struct opt *o = g->table; o->name; o++)
         write_value(value_of(g, o), o, out);
 }
+
+const struct opt *opt_in_table(const struct opt *table, const char *name)
+{
+    for (; table->name; table++)
+        if (!strcmp(table->name, name))
+            return table;
+    return NULL;
+}

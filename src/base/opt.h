@@ -90,6 +90,9 @@ void opt_add(struct opt_set *s, const char *title, const struct opt *table, cons
 #define OPT_ADD(set, title, TAG, values)                                                           \
     opt_add(set, title, TAG##_table, &TAG##_default, values, sizeof(struct TAG))
 
+/* The option of that name (as in C: embedding_dim); NULL: the table has none. */
+const struct opt *opt_in_table(const struct opt *table, const char *name);
+
 enum {
     OPT_ENV = 1 << 0, /* KINDRED_NAME counts, between file and command line */
     OPT_LENIENT =

@@ -54,6 +54,9 @@ const char *cmd_config_path(void);
 /* Whether train has such an option (as in C: embedding_dim) for that model, and knows the model. */
 bool train_has_option(const char *model, const char *name);
 
+/* Whether preprocess has such an option, of one value. */
+bool preprocess_has_option(const char *name);
+
 /* For what ranks don't share yet: ERR_USAGE unless this process is alone. */
 NODISCARD bool cmd_check_alone(struct err *err);
 

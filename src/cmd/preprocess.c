@@ -306,6 +306,17 @@ static bool preprocess_run(const char *const *argv, struct err *err)
     return tracking_end(&tr, make(&v, &tr, err), err);
 }
 
+bool preprocess_has_option(const char *name)
+{
+    const struct opt *const tables[] = {input_opts_table, filter_opts_table, split_opts_table,
+                                        output_opts_table};
+    const struct opt *found = NULL;
+
+    for (int i = 0; i < ARRAY_LEN(tables) && !found; i++)
+        found = opt_in_table(tables[i], name);
+    return found && found->kind != OPT_LIST;
+}
+
 const struct cmd cmd_preprocess = {
     .name = "preprocess",
     .summary = "raw reviews to a split dataset",

@@ -319,21 +319,13 @@ static bool train(const struct train_opts *o, const struct registry_opts *reg,
     return ok;
 }
 
-static bool is_in(const struct opt *table, const char *name)
-{
-    for (; table->name; table++)
-        if (!strcmp(table->name, name))
-            return true;
-    return false;
-}
-
 bool train_has_option(const char *model, const char *name)
 {
     struct err ignored = {0};
     const struct model_ops *ops = model_find(model, &ignored);
 
-    return ops &&
-           (is_in(train_opts_table, name) || (ops->options_size && is_in(ops->options, name)));
+    return ops && (opt_in_table(train_opts_table, name) ||
+                   (ops->options_size && opt_in_table(ops->options, name)));
 }
 
 /* The options of one model alone: a group of the command's. */

@@ -13,14 +13,21 @@ static char *c_name(const char *key)
     return name;
 }
 
-static bool check(const struct space *s, const char *path, struct err *err)
+static bool has_section(const struct space *s, int section)
 {
-    if (s->n == 0)
-        return err_set(
-            err, ERR_USAGE,
-            "%s: no section 'train': the options to try stand there, lists where several "
-            "values are to be tried",
-            path);
+    for (int i = 0; i < s->n; i++)
+        if (s->axes[i].section == section)
+            return true;
+    return false;
+}
+
+static bool check(const struct space *s, const char *path, const char *needed, struct err *err)
+{
+    if (!has_section(s, 0))
+        return err_set(err, ERR_USAGE,
+                       "%s: no section '%s': the options to try stand there, lists where several "
+                       "values are to be tried",
+                       path, needed);
     for (int i = 0; i < s->n; i++)
         if (s->axes[i].n == 0)
             return err_set(err, ERR_USAGE, "%s:%d: %s has no value", path, s->axes[i].line,
@@ -89,11 +96,12 @@ static char *draw(const struct axis *a, uint64_t seed, int number, int axis)
 
 /* ---- the file ---- */
 
-static bool add_axis(struct space *s, const struct yaml_entry *e, const char *path, struct err *err)
+static bool add_axis(struct space *s, const struct yaml_entry *e, int section, const char *path,
+                     struct err *err)
 {
     struct axis *a = &s->axes[s->n++];
 
-    *a = (struct axis){.name = c_name(e->key), .line = e->line};
+    *a = (struct axis){.section = section, .name = c_name(e->key), .line = e->line};
     if (e->is_mapping) {
         s->has_range = true;
         return read_range(e, path, a, err);
@@ -103,7 +111,16 @@ static bool add_axis(struct space *s, const struct yaml_entry *e, const char *pa
     return true;
 }
 
-bool space_load(struct space *s, const char *path, struct err *err)
+/* Which of the sections the entry stands in; -1: none. */
+static int section_of(const struct yaml_entry *e, const char *const *sections)
+{
+    for (int i = 0; e->section && sections[i]; i++)
+        if (!strcmp(e->section, sections[i]))
+            return i;
+    return -1;
+}
+
+bool space_load(struct space *s, const char *path, const char *const *sections, struct err *err)
 {
     *s = (struct space){0};
     if (!yaml_load(&s->yaml, path, err))
@@ -111,11 +128,12 @@ bool space_load(struct space *s, const char *path, struct err *err)
     s->axes = xcalloc((size_t)s->yaml.n + 1, sizeof *s->axes);
     for (int i = 0; i < s->yaml.n; i++) {
         const struct yaml_entry *e = &s->yaml.entries[i];
+        int section = section_of(e, sections);
 
-        if (e->section && !strcmp(e->section, "train") && !add_axis(s, e, path, err))
+        if (section >= 0 && !add_axis(s, e, section, path, err))
             return false;
     }
-    return check(s, path, err);
+    return check(s, path, sections[0], err);
 }
 
 void space_release(struct space *s)

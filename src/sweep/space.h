@@ -1,5 +1,5 @@
-/* space.h - what a sweep tries: the `train` section of a config file, in which an option whose
- * value is a list is an axis, and one whose value is {min: ..., max: ...} a range to draw from. */
+/* space.h - what a sweep tries: sections of a config file, in which an option whose value is a list
+ * is an axis, and one whose value is {min: ..., max: ...} a range to draw from. */
 #ifndef KINDRED_SPACE_H
 #define KINDRED_SPACE_H
 
@@ -7,7 +7,8 @@
 #include "base/yaml.h"
 
 struct axis {
-    char *name; /* as in C: embedding_dim */
+    int section; /* which of those that were asked for */
+    char *name;  /* as in C: embedding_dim */
     char **values;
     int n; /* 1: the same for all */
     int line;
@@ -23,9 +24,17 @@ struct space {
     bool has_range;
 };
 
-/* ERR_IO, ERR_USAGE: the file has no such section, a value is missing, a range is none. */
-NODISCARD bool space_load(struct space *s, const char *path, struct err *err);
+/* sections: their names, NULL at the end. ERR_IO, ERR_USAGE: the file hasn't the first of them, a
+ * value is missing, a range is none. */
+NODISCARD bool space_load(struct space *s, const char *path, const char *const *sections,
+                          struct err *err);
 void space_release(struct space *s);
+
+/* Whether points differ in it. */
+static inline bool axis_varies(const struct axis *a)
+{
+    return a->n > 1 || a->is_range;
+}
 
 /* How many points the grid of the lists has; at most INT32_MAX. */
 int64_t space_size(const struct space *s);

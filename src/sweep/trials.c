@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/interrupt.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "base/memory.h"
 
@@ -29,68 +28,32 @@ void trial_release(struct trial *t)
 
 /* ---- what became of it ---- */
 
-/* The metric of the epoch that the model is of: the best, where one was chosen, else the last that
- * has one. */
-static double value_of(const struct json_t *run, const char *metric)
-{
-    const struct json_t *epochs = json_get(run, "epochs");
-    int64_t last = json_int_or(json_get(run, "best_epoch"), json_size(epochs));
-
-    for (int e = (int)last - 1; e >= 0; e--) {
-        const struct json_t *value = json_get(json_at(epochs, e), metric);
-
-        if (json_kind(value) == JVAL_REAL || json_kind(value) == JVAL_INT)
-            return json_real_or(value, 0);
-    }
-    return NAN;
-}
-
-static void read_run(struct trial *t, const struct json_t *run, const struct trials_plan *plan)
-{
-    const char *digest = json_text(json_get(run, "digest"));
-
-    if (!digest || strcmp(digest, plan->digest) != 0)
-        return;
-    t->value = value_of(run, plan->metric);
-    t->seconds = json_real_or(json_get(json_get(run, "timings"), "epochs_s"), 0);
-    t->state = TRIAL_DONE;
-}
-
-/* The model's file comes last: where it is, the run is whole. */
-static void look(struct trial *t, const struct trials_plan *plan)
-{
-    AUTO_FREE char *model = path_join(t->dir, "model.safetensors");
-    AUTO_FREE char *run = path_join(t->dir, "run.json");
-    AUTO(buf) text = {0};
-    struct json_doc doc = {0};
-    struct err ignored = {0};
-
-    if (file_exists(model) && file_read(run, 64 << 20, &text, &ignored) &&
-        json_parse(&doc, buf_str(&text), text.len, &ignored))
-        read_run(t, doc.root, plan);
-    json_doc_release(&doc);
-}
-
-/* The log's last line. */
+/* The program's own last words, else the log's last line: launchers have theirs behind. */
 static char *last_line(const struct trial *t)
 {
+    static const char own[] = "\nkindred ";
     AUTO_FREE char *path = path_join(t->dir, "log");
     AUTO(buf) text = {0};
     struct err ignored;
-    const char *line;
+    const char *line, *next;
 
     if (!file_read(path, 16 << 20, &text, &ignored) || !text.len)
         return xstrdup("it said nothing");
     while (text.len && text.data[text.len - 1] == '\n')
         text.data[--text.len] = '\0';
-    line = strrchr(text.data, '\n');
-    return xstrdup(line ? line + 1 : text.data);
+    line = !strncmp(text.data, own + 1, sizeof own - 2) ? text.data - 1 : strstr(text.data, own);
+    while (line && (next = strstr(line + 1, own)))
+        line = next;
+    if (!line)
+        line = strrchr(text.data, '\n');
+    line = line ? line + 1 : text.data;
+    return xstrndup(line, strcspn(line, "\n"));
 }
 
 static void end(struct trial *t, int status, const struct trials_plan *plan)
 {
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        look(t, plan);
+        plan->look(plan->context, t);
     if (t->state != TRIAL_DONE) {
         t->state = TRIAL_FAILED;
         t->error = WIFSIGNALED(status) ? xasprintf("it was ended by signal %d", WTERMSIG(status))
@@ -106,12 +69,16 @@ static void end(struct trial *t, int status, const struct trials_plan *plan)
 static _Noreturn void become(const struct trial *t, const struct trials_plan *plan, int log,
                              pid_t parent)
 {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_PDEATHSIG, plan->ranks > 1 ? SIGTERM : SIGKILL); /* a launcher ends its ranks */
     if (getppid() != parent)
         _exit(1);
     dup2(log, STDOUT_FILENO);
     dup2(log, STDERR_FILENO);
-    execve("/proc/self/exe", t->argv, plan->environment);
+    if (plan->ranks > 1)
+        execvpe(t->argv[0], t->argv, plan->environment);
+    else
+        execve("/proc/self/exe", t->argv, plan->environment);
+    dprintf(STDERR_FILENO, "cannot start %s: %s\n", t->argv[0], strerror(errno));
     _exit(127);
 }
 
@@ -197,7 +164,7 @@ static int reap(struct trial *trials, int n, const struct trials_plan *plan)
             running++;
             continue;
         }
-        trials[i].peak = used.ru_maxrss * INT64_C(1024);
+        trials[i].peak = MAX(trials[i].peak, plan->ranks * used.ru_maxrss * INT64_C(1024));
         end(&trials[i], status, plan);
     }
     return running;
@@ -218,18 +185,17 @@ static const double SETTLING_S = 0.02;
 bool trials_run(struct trial *trials, int n, const struct trials_plan *plan, struct err *err)
 {
     const struct timespec pause = {.tv_nsec = 10000000};
-    double deadline = plan->minutes > 0 ? clock_seconds() + 60 * plan->minutes : (double)INFINITY;
     double begun_at = -(double)INFINITY;
     bool held_back = false;
     int running = 0;
 
     for (int i = 0; i < n; i++) {
-        look(&trials[i], plan);
+        plan->look(plan->context, &trials[i]);
         if (trials[i].state == TRIAL_DONE && plan->ended)
             plan->ended(plan->context, &trials[i]);
     }
     for (;;) {
-        struct trial *t = clock_seconds() < deadline ? next(trials, n) : NULL;
+        struct trial *t = clock_seconds() < plan->deadline ? next(trials, n) : NULL;
 
         if (!interrupt_check(err)) {
             end_all(trials, n, SIGTERM);

@@ -24,12 +24,14 @@ struct trial {
 void trial_release(struct trial *t);
 
 struct trials_plan {
-    int jobs;                 /* at a time */
-    double memory;            /* bytes that all of them may hold */
-    double minutes;           /* after which none is begun; 0: no limit */
-    const char *digest;       /* of the dataset: what was made of another isn't done */
-    const char *metric;       /* of run.json's epochs, where the model is of */
+    int jobs;        /* at a time */
+    int ranks;       /* processes that each consists of */
+    double memory;   /* bytes that all of them may hold */
+    double deadline; /* by clock_seconds(), after which none is begun; INFINITY: no limit */
     char *const *environment; /* NULL at its end */
+
+    /* Make it TRIAL_DONE where its folder says so. */
+    void (*look)(void *context, struct trial *t);
     void (*ended)(void *context, const struct trial *t); /* after each */
     void *context;
 };
