@@ -53,10 +53,17 @@ static void job_release(struct job *j)
 
 /* ---- one model after the other ---- */
 
+static char *results_path(const struct measured *m)
+{
+    AUTO_FREE char *dir = path_dir(m->path);
+
+    return path_join(dir, "eval_results.json");
+}
+
 /* Rank 0 writes, here and below: all ranks have the same. */
 static bool write_beside(const struct job *j, const struct measured *m, struct err *err)
 {
-    AUTO_FREE char *dir = path_dir(m->path), *path = path_join(dir, "eval_results.json");
+    AUTO_FREE char *path = results_path(m);
     AUTO(json_out) json = {.pretty = true};
 
     json_open(&json, NULL, '{');
@@ -271,6 +278,16 @@ static bool open_all(struct job *j, struct err *err)
     return true;
 }
 
+/* At once: another model of the same folder writes it anew. */
+static void track_file_of(struct tracking *tr, const struct job *j, int i)
+{
+    AUTO_FREE char *path = results_path(&j->models[i]);
+    AUTO_FREE char *as =
+        j->n > 1 ? xasprintf("%c/%s", letter(i), path_name(path)) : xstrdup(path_name(path));
+
+    track_file(tr->t, path, as);
+}
+
 static void track_results(struct tracking *tr, const struct job *j)
 {
     for (int i = 0; i < j->n; i++) {
@@ -296,9 +313,11 @@ static bool evaluate(const struct evaluate_opts *o, const struct report *report,
     if (!comm_all_agree(open_all(&j, err), err))
         return false;
     tracking_dataset(tr, o->data_dir, &j.d, "evaluation");
-    for (int i = 0; i < j.n; i++)
+    for (int i = 0; i < j.n; i++) {
         if (!measure(&j, &j.models[i], err))
             return false;
+        track_file_of(tr, &j, i);
+    }
     if (!comm_all_agree(comm_rank() > 0 || tell(&j, err), err))
         return false;
     track_results(tr, &j);

@@ -295,6 +295,7 @@ def test_the_other_commands_are_tracked_too(kindred, dataset, tmp_path, fake):
     _, evaluated, compared, made = fake.runs.values()
     results = json.loads((tmp_path / "outputs/eval_results.json").read_text())
     assert evaluated.history("ndcg_at_20") == [(0, results["ndcg_at_20"])] and "page.html" in evaluated.files
+    assert json.loads(evaluated.files["eval_results.json"]) == results
     assert compared.history("popularity/ndcg_at_20") and compared.history("random/fit_seconds")
     assert made.history("train_size") and made.tags["config_id"] and "stats.json" in made.files
     assert {run.status for run in fake.runs.values()} == {"FINISHED"}
