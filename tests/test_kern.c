@@ -572,6 +572,21 @@ static void cholesky_solves_definite_systems(void **)
         }
 }
 
+/* 2^-140 is there but for between the two. */
+static void numbers_that_have_all_but_vanished_are_0_where_asked(void **)
+{
+    volatile float tiny = 0x1p-100f, by = 0x1p-40f;
+    unsigned before;
+
+    assert_true(tiny * by > 0);
+    before = kern_flush_subnormals();
+#if defined(__x86_64__) || defined(__aarch64__)
+    assert_true(tiny * by == 0);
+#endif
+    kern_restore_subnormals(before);
+    assert_true(tiny * by > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -595,6 +610,7 @@ int main(void)
         cmocka_unit_test(sum_rows_follows_the_formula),
         cmocka_unit_test(row_products_are_the_lower_triangle_of_all_pairs),
         cmocka_unit_test(cholesky_solves_definite_systems),
+        cmocka_unit_test(numbers_that_have_all_but_vanished_are_0_where_asked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

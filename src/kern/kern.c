@@ -1,6 +1,9 @@
 #include "kern/kern.h"
 
 #include <stddef.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #if defined(__x86_64__)
 extern const struct kern kern_v1, kern_v3, kern_v4;
@@ -47,3 +50,43 @@ const struct kern *const *kern_all(void)
 {
     return runnable;
 }
+
+#if defined(__x86_64__)
+unsigned kern_flush_subnormals(void)
+{
+    enum { FLUSH_TO_ZERO = 0x8000, DENORMALS_ARE_ZERO = 0x0040 };
+    unsigned before = _mm_getcsr();
+
+    _mm_setcsr(before | FLUSH_TO_ZERO | DENORMALS_ARE_ZERO);
+    return before;
+}
+
+void kern_restore_subnormals(unsigned before)
+{
+    _mm_setcsr(before);
+}
+#elif defined(__aarch64__)
+unsigned kern_flush_subnormals(void)
+{
+    const uint64_t flush_to_zero = 1 << 24;
+    uint64_t before;
+
+    __asm__ volatile("mrs %0, fpcr" : "=r"(before));
+    __asm__ volatile("msr fpcr, %0" : : "r"(before | flush_to_zero));
+    return (unsigned)before;
+}
+
+void kern_restore_subnormals(unsigned before)
+{
+    __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)before));
+}
+#else
+unsigned kern_flush_subnormals(void)
+{
+    return 0;
+}
+
+void kern_restore_subnormals(unsigned)
+{
+}
+#endif
