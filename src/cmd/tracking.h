@@ -7,6 +7,8 @@
 #include "track/machine.h"
 #include "track/track.h"
 
+#include <math.h>
+
 #define TRACKING_OPTIONS(X, S)                                                                     \
     X(S, opt_text, track, NULL, 0, 0, "mlflow|off",                                                \
       "tell MLflow of this run, or don't (default mlflow, or what KINDRED_TRACK says)")            \
@@ -19,8 +21,9 @@
     X(S, struct opt_list, tag, {0}, 0, 0, "KEY=VALUE", "tags of the run")                          \
     X(S, opt_text, track_dir, ".kindred/runs", 0, 0, "DIR",                                        \
       "where a run is written down before it's sent; 'kindred track sync' sends what waits there") \
-    X(S, double, track_wait, 10, 0, 3600, "SECONDS",                                               \
-      "how long the end waits for a slow server; what isn't sent by then stays in track-dir")
+    X(S, double, track_wait, NAN, 0, 3600, "SECONDS",                                              \
+      "how long the end waits for what isn't sent, which then stays in track-dir (default 10; 1 "  \
+      "where the server takes a second and more for an answer)")
 
 OPT_STRUCT(tracking_opts, TRACKING_OPTIONS);
 

@@ -1,10 +1,12 @@
 /* rest.c - a tracking server of MLflow, by its REST interface, version 2.0. */
 #include "track/rest.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 
 #include <ctype.h>
 #include <math.h>
+#include <stdatomic.h>
 
 /* ---- who we are ---- */
 
@@ -119,6 +121,35 @@ static bool refused(struct rest *r, const char *what, const struct client_answer
                    r->server, a->status, what, why);
 }
 
+/* How long the last call took, and since when one is on its way: ms, 0: none is. */
+static _Atomic int64_t took_ms, begun_ms;
+
+static int64_t clock_ms(void)
+{
+    return (int64_t)(clock_seconds() * 1000);
+}
+
+bool sink_is_slow(void)
+{
+    enum { SLOW_MS = 1000 };
+    int64_t begun = begun_ms;
+
+    return took_ms > SLOW_MS || (begun && clock_ms() - begun > SLOW_MS);
+}
+
+static bool timed_call(struct rest *r, const char *method, const char *url, bool once,
+                       const struct json_out *json, struct client_answer *a, struct err *err)
+{
+    int64_t begun = clock_ms();
+    bool ok;
+
+    begun_ms = begun;
+    ok = client_call(r->http, method, url, json ? &json->buf : NULL, once, a, err);
+    took_ms = ok ? clock_ms() - begun : INT64_MAX;
+    begun_ms = 0;
+    return ok;
+}
+
 bool rest_call(struct rest *r, const char *method, const char *path, bool once,
                const struct json_out *json, struct json_doc *answer, struct err *err)
 {
@@ -128,7 +159,7 @@ bool rest_call(struct rest *r, const char *method, const char *path, bool once,
     r->status = 0;
     r->code[0] = '\0';
     r->wait_s = 0;
-    if (!client_call(r->http, method, url, json ? &json->buf : NULL, once, &a, err))
+    if (!timed_call(r, method, url, once, json, &a, err))
         return false;
     r->status = a.status;
     if (a.status < 200 || a.status > 299)

@@ -7,6 +7,7 @@
 #include "track/delivery.h"
 #include "track/journal.h"
 #include "track/monitor.h"
+#include "track/sink.h"
 
 #include <math.h>
 #include <sys/stat.h>
@@ -343,20 +344,27 @@ static void add_end(struct track *t, const char *status)
 /* Whether the sender has left in time. */
 static bool await_sender(struct track *t)
 {
-    struct timespec until = from_now(t->plan.wait_s);
-    int late = 0;
+    const double look_s = 0.1;
+    bool asked = !isnan(t->plan.wait_s), done;
+    double begun = clock_seconds();
 
     pthread_mutex_lock(&t->lock);
     t->over = true;
-    t->deadline = clock_seconds() + t->plan.wait_s;
+    t->deadline = begun + (asked ? t->plan.wait_s : TRACK_WAIT_S);
     pthread_cond_broadcast(&t->change);
-    while (t->has_sender && !t->done && !late)
-        late = pthread_cond_timedwait(&t->change, &t->lock, &until);
+    while (t->has_sender && !t->done) {
+        double now = clock_seconds(), left = t->deadline - now;
+        struct timespec until = from_now(MAX(0, MIN(left, look_s)));
+
+        if (left <= 0 || (!asked && now - begun > TRACK_WAIT_SLOW_S && sink_is_slow()))
+            break;
+        pthread_cond_timedwait(&t->change, &t->lock, &until);
+    }
+    done = t->has_sender && t->done;
     pthread_mutex_unlock(&t->lock);
-    if (!t->has_sender || late)
-        return false;
-    pthread_join(t->sender, NULL);
-    return true;
+    if (done)
+        pthread_join(t->sender, NULL);
+    return done;
 }
 
 static void tell(const struct track *t, bool in_time)

@@ -18,8 +18,11 @@ struct track_plan {
     const char *experiment_id; /* the store's, instead of the name; NULL */
     const char *resumed;       /* the store's id of a run that goes on; NULL */
     const char *parent;        /* the id of another run of kindred's that this is a part of; NULL */
-    double wait_s;             /* at the end, for what isn't sent yet */
+    double wait_s; /* at the end, for what isn't sent yet; NAN: TRACK_WAIT_S, or where answers take
+                      more than a second TRACK_WAIT_SLOW_S */
 };
+
+enum { TRACK_WAIT_S = 10, TRACK_WAIT_SLOW_S = 1 };
 
 /* NULL, after a warning, where no journal can be written. */
 struct track *track_begin(const struct track_plan *plan);

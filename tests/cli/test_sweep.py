@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -61,6 +62,13 @@ def test_every_point_is_tried_and_the_best_is_named(kindred, dataset, tmp_path, 
     kindred.ok("train", "--data-dir", dataset, "--config", "outputs/sweep/best.yaml", cwd=tmp_path)
     assert (tmp_path / "outputs/model.safetensors").read_bytes() == (
         tmp_path / f"outputs/sweep/trials/{best['config_id']}/model.safetensors").read_bytes()
+
+
+def test_the_test_rows_are_never_looked_at(kindred, dataset, tmp_path, config):
+    shutil.copytree(dataset, tmp_path / "data")
+    (tmp_path / "data/test.parquet").write_bytes(b"none of a sweep's business")
+    done = sweep(kindred, tmp_path / "data", config(), "--include-baselines")
+    assert done.returncode == 0 and all(t["state"] == "done" for t in told(tmp_path)["trials"]), done.stderr
 
 
 def test_another_metric_and_json_on_stdout(kindred, dataset, tmp_path, config):

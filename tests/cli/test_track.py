@@ -147,13 +147,14 @@ def test_the_end_is_what_it_was(kindred, fake, dataset, tmp_path, how, status):
     assert only(fake.runs).status == status and only(fake.runs).tags["kindred.error"]
 
 
-def test_a_slow_server_holds_up_nothing_but_the_end_and_that_not_for_long(kindred, fake, dataset, tmp_path):
+@pytest.mark.parametrize("options", [(), ("--track-wait", 0.5)])
+def test_a_slow_server_holds_up_nothing_but_the_end_and_that_not_for_long(kindred, fake, dataset, tmp_path, options):
     fake.delay_s = 2
     begin = time.monotonic()
-    job = start(kindred, dataset, tmp_path, fake.uri, "--track-wait", 0.5)
+    job = start(kindred, dataset, tmp_path, fake.uri, *options)
     _, err = job.communicate(timeout=60)
     assert job.returncode == 0 and "track.waiting" in err
-    assert time.monotonic() - begin < 2 + 10 * kindred.is_sanitized()
+    assert time.monotonic() - begin < 3 + 10 * kindred.is_sanitized()
     fake.delay_s = 0
     assert sync(kindred, tmp_path).stdout == "1 runs sent, 0 left\n"
     assert only(fake.runs).status == "FINISHED" and len(only(fake.runs).history("loss")) == 3
