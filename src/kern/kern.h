@@ -33,6 +33,11 @@ struct kern_sums {
     int n;
 };
 
+/* The most that a product can be, beyond that of bytes: model/finder.c. */
+struct kern_bound {
+    float scale, error, length, limit;
+};
+
 /* One step of a row x along a gradient g = coef * dir + l2 * x. */
 struct kern_step {
     float lr, coef, l2;
@@ -142,6 +147,15 @@ struct kern {
     /* Lists, in order, the places of x (count, n) whose number is greater than its column's limit:
      * x[k] > limits[k % n]. found: room for count * n. Returns how many. */
     int (*above)(const float *x, int count, int n, const float *limits, int32_t *found);
+
+    /* out[r] = <x, row r> over bytes: x (width), rows (n, width); width a multiple of 32, and at
+     * most 2^16. */
+    void (*byte_dots)(const int8_t *x, const int8_t *rows, int n, int width, int32_t *out);
+
+    /* Lists, in order, the k whose bound.scale * scale[k] * dots[k] + bound.error * error[k] +
+     * bound.length * length[k], all of them (n), isn't less than bound.limit. Returns how many. */
+    int (*reaching)(const int32_t *dots, const float *scale, const float *error,
+                    const float *length, int n, struct kern_bound bound, int32_t *found);
 };
 
 /* The best variant for this processor. */

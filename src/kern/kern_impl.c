@@ -293,6 +293,42 @@ static int above(const float *x, int count, int n, const float *limits, int32_t 
     return n_found;
 }
 
+static void byte_dots(const int8_t *restrict x, const int8_t *restrict rows, int n, int width,
+                      int32_t *restrict out)
+{
+    for (int r = 0; r < n; r++, rows += width) {
+        int32_t sum = 0;
+
+        for (int k = 0; k < width; k++)
+            sum += (int32_t)x[k] * rows[k];
+        out[r] = sum;
+    }
+}
+
+static int reaching(const int32_t *dots, const float *scale, const float *error,
+                    const float *length, int n, struct kern_bound bound, int32_t *found)
+{
+    enum { PIECE = 16 };
+    int n_found = 0;
+
+    for (int first = 0; first < n; first += PIECE) {
+        int count = n - first < PIECE ? n - first : PIECE;
+        int32_t reaches[PIECE], any = 0;
+
+        for (int k = 0; k < count; k++) {
+            float most = bound.scale * scale[first + k] * (float)dots[first + k] +
+                         bound.error * error[first + k] + bound.length * length[first + k];
+
+            reaches[k] = most >= bound.limit;
+            any |= reaches[k];
+        }
+        for (int k = 0; any && k < count; k++)
+            if (reaches[k])
+                found[n_found++] = first + k;
+    }
+    return n_found;
+}
+
 static void scaled(float *y, float a, const float *x, int n)
 {
     for (int k = 0; k < n; k++)
@@ -860,4 +896,6 @@ const struct kern KERN_TABLE = {
              [KERN_ROWWISE_ADAGRAD] = step_rowwise_adagrad,
              [KERN_ADAM] = step_adam},
     .above = above,
+    .byte_dots = byte_dots,
+    .reaching = reaching,
 };

@@ -303,6 +303,13 @@ static void ials_score(const struct model *m, const struct query *, int n_querie
                         dim, out);
 }
 
+static bool ials_vectors(const struct model *m, struct item_vectors *out)
+{
+    *out =
+        (struct item_vectors){((const struct ials *)m)->items, NULL, ials_opts_of(m)->dim, false};
+    return true;
+}
+
 static void ials_release(struct model *m)
 {
     free(ials_of(m)->users);
@@ -326,5 +333,6 @@ const struct model_ops model_ials = {
     .state = ials_state,
     .prepare = ials_prepare,
     .score = ials_score,
+    .vectors = ials_vectors,
     .release = ials_release,
 };

@@ -291,6 +291,14 @@ static void mf_score(const struct model *m, const struct query *, int n_queries,
             out[(int64_t)c * n_queries + r] += mf->bias[first + c];
 }
 
+static bool mf_vectors(const struct model *m, struct item_vectors *out)
+{
+    const struct mf *mf = (const struct mf *)m;
+
+    *out = (struct item_vectors){mf->items, mf->bias, mf_opts_of(m)->embedding_dim, mf_cosine(mf)};
+    return true;
+}
+
 static void mf_forget(struct model *m)
 {
     mf_fold_release(mf_of(m));
@@ -328,6 +336,7 @@ const struct model_ops model_mf = {
     .state = mf_state,
     .prepare = mf_prepare,
     .score = mf_score,
+    .vectors = mf_vectors,
     .forget = mf_forget,
     .release = mf_release,
 };

@@ -111,6 +111,13 @@ static inline int64_t model_row_id(const struct model *m, const struct tensor *t
     return t->of == OF_ITEMS && m->item_ids ? m->item_ids[row] : row;
 }
 
+/* (n_items, dim) and (n_items), the model's own; unit: rows count at length 1. */
+struct item_vectors {
+    const float *rows, *bias; /* bias NULL: none */
+    int dim;
+    bool unit;
+};
+
 struct model_ops {
     const char *name, *summary;
     const struct opt *options; /* of this model alone */
@@ -211,6 +218,10 @@ struct model_ops {
      * state: as prepared for these queries together */
     void (*score)(const struct model *m, const struct query *q, int n_queries, const float *state,
                   int32_t first, int32_t n, float *out);
+
+    /* Where a score is the product of the state and a vector of the item, plus a bias of the item:
+     * what they are. NULL: it isn't. */
+    bool (*vectors)(const struct model *m, struct item_vectors *out);
 
     /* Free the tensors that init or fit allocated; the struct may be half-initialised. */
     void (*release)(struct model *m);

@@ -111,6 +111,12 @@ static void svd_score(const struct model *m, const struct query *, int n_queries
                         dim, out);
 }
 
+static bool svd_vectors(const struct model *m, struct item_vectors *out)
+{
+    *out = (struct item_vectors){((const struct svd *)m)->items, NULL, svd_opts_of(m)->dim, false};
+    return true;
+}
+
 static void svd_release(struct model *m)
 {
     free(svd_of(m)->items);
@@ -131,5 +137,6 @@ const struct model_ops model_svd = {
     .state = svd_state,
     .prepare = svd_prepare,
     .score = svd_score,
+    .vectors = svd_vectors,
     .release = svd_release,
 };

@@ -32,22 +32,30 @@ static void sift_up(struct hit *heap, int at)
     heap[at] = moved;
 }
 
+void hits_push(struct hit *heap, int *n, struct hit h)
+{
+    heap[*n] = h;
+    sift_up(heap, (*n)++);
+}
+
+void hits_replace(struct hit *heap, int n, struct hit h)
+{
+    heap[0] = h;
+    sift_down(heap, n, 0);
+}
+
 /* Take an item that belongs there into the heap of the k best, worst on top. Returns the score that
  * the next must beat: items come in rising order, so that one that equals the worst stays out. */
 static float keep(struct hit *heap, int *n, int k, struct hit h)
 {
-    if (*n < k) {
-        heap[*n] = h;
-        sift_up(heap, (*n)++);
-    } else {
-        heap[0] = h;
-        sift_down(heap, k, 0);
-    }
+    if (*n < k)
+        hits_push(heap, n, h);
+    else
+        hits_replace(heap, k, h);
     return *n < k ? -INFINITY : heap[0].score;
 }
 
-/* The heap becomes a list, best first. */
-static void unheap(struct hit *heap, int n)
+void hits_sort(struct hit *heap, int n)
 {
     for (int end = n - 1; end > 0; end--) {
         struct hit worst = heap[0];
@@ -66,7 +74,7 @@ int topk_best(const float *scores, int32_t n, int k, struct hit *out)
     for (int32_t i = 0; i < n; i++)
         if (scores[i] > limit)
             limit = keep(out, &n_out, k, (struct hit){i, scores[i]});
-    unheap(out, n_out);
+    hits_sort(out, n_out);
     return n_out;
 }
 
@@ -169,5 +177,5 @@ void topk_find(struct topk *t, const struct query *q, int n, int k, bool leave_o
         keep_best(t, first, count, n, k, limits, out, n_out);
     }
     for (int r = 0; r < n; r++)
-        unheap(out + (int64_t)r * k, n_out[r]);
+        hits_sort(out + (int64_t)r * k, n_out[r]);
 }

@@ -17,6 +17,12 @@ static inline bool hit_worse(struct hit a, struct hit b)
     return a.score < b.score || (a.score == b.score && a.item > b.item);
 }
 
+/* A heap of hits, the worst on top: add one, put one in the worst's place, make it a list that has
+ * the best first. */
+void hits_push(struct hit *heap, int *n, struct hit h);
+void hits_replace(struct hit *heap, int n, struct hit h);
+void hits_sort(struct hit *heap, int n);
+
 enum {
     TOPK_QUERIES = 64, /* at most, a call */
     TOPK_MAX = 1000,

@@ -1,0 +1,53 @@
+/* finder.h - the best k items for one query, exactly, without looking closely at all of them: what
+ * the server ranks by. The lists are those of topk.h, item for item.
+ *
+ * Where a score is the product of a query's vector and an item's, items lie in the order of their
+ * vectors' lengths, as bytes: once nothing that follows can be long enough, the search ends; and
+ * what is looked at is scored exactly only where the product of bytes, and the most that it may be
+ * wrong by, reach the k-th best. Other models score every item. */
+#ifndef KINDRED_FINDER_H
+#define KINDRED_FINDER_H
+
+#include "model/topk.h"
+
+struct finder;
+
+/* For a model that stays as it is, and outlives it. Cost: about dim + 16 bytes an item. */
+struct finder *finder_new(const struct model *m);
+void finder_free(struct finder *f);
+
+/* Whether it looks at few items. */
+bool finder_is_fast(const struct finder *f);
+
+/* What one thread searches with, again and again. */
+struct finder_room {
+    float *state;   /* of one query */
+    float *scores;  /* of a block */
+    int32_t *dots;  /* likewise */
+    int32_t *found; /* likewise */
+    float *vector;  /* the query's, with the bias behind */
+    int8_t *bytes;
+    uint8_t *left_out; /* (n_items) 1: not listed; 0 between two searches */
+    int64_t scored;
+};
+
+void finder_room_init(struct finder_room *r, const struct finder *f);
+void finder_room_release(struct finder_room *r);
+
+struct finder_query {
+    struct query q; /* served by the model */
+    int k;          /* 1 <= k <= TOPK_MAX */
+    bool exclude_seen;
+    const int32_t *exclude; /* (n_exclude) items, besides */
+    int n_exclude;
+    const uint64_t *among; /* a bit an item: only these are listed; NULL: all */
+};
+
+/* Best first; returns how many. out: room for k. */
+int finder_find(const struct finder *f, struct finder_room *room, const struct finder_query *q,
+                struct hit *out);
+
+/* How many items the last search of that room scored exactly: for tests and benchmarks. */
+int64_t finder_scored(const struct finder_room *room);
+
+#endif
