@@ -27,10 +27,36 @@ static char user_bytes[] = "a\"b\0u1\0u2", item_bytes[] = "A\0B\"\0C\0D";
 static int64_t user_offsets[] = {0, 4, 7, 10}, item_offsets[] = {0, 2, 5, 7, 9};
 static int64_t seen_offsets[] = {0, 4, 6, 6};
 static int32_t seen[] = {3, 1, 0, 2, 3, 0}; /* the first user has seen everything */
-static const struct catalog catalog = {.model = &model,
-                                       .users = {3, user_offsets, user_bytes},
-                                       .items = {4, item_offsets, item_bytes},
-                                       .seen = {seen_offsets, seen, NULL, 6}};
+static char meta_bytes[] = "{\"title\":\"Ah\",\"price\":1.5,\"categories\":[\"x\",\"y\"]}\0"
+                           "{\"title\":null,\"main_category\":\"y\"}\0\0";
+static int64_t meta_offsets[] = {0, 50, 85, 86, 87};
+static struct serving *serving;
+static struct api *api;
+
+static int start(void **)
+{
+    struct catalog c = {.model = &model,
+                        .users = {3, user_offsets, user_bytes},
+                        .items = {4, item_offsets, item_bytes},
+                        .item_meta = {4, meta_offsets, meta_bytes},
+                        .seen = {seen_offsets, seen, NULL, 6}};
+
+    serving = serving_new(served_new(&c, "here", 1), 1);
+    api = api_new(serving, 1);
+    return 0;
+}
+
+/* What the catalog consists of is static. */
+static int stop(void **)
+{
+    struct served *s = serving_hold(serving, 0);
+
+    s->catalog = (struct catalog){0};
+    serving_let_go(serving, 0);
+    api_free(api);
+    serving_free(serving);
+    return 0;
+}
 
 /* ---- cases ---- */
 
@@ -42,12 +68,15 @@ static struct http_text text(const char *s)
 static void ask(const char *method, const char *path, const char *type, const char *body,
                 struct http_reply *r)
 {
-    struct api api = {&catalog};
-    const struct http_request q = {
-        .method = method, .path = text(path), .content_type = text(type), .body = text(body)};
+    const char *mark = strchr(path, '?');
+    const struct http_request q = {.method = method,
+                                   .path = {path, mark ? (size_t)(mark - path) : strlen(path)},
+                                   .query = text(mark ? mark + 1 : ""),
+                                   .content_type = text(type),
+                                   .body = text(body)};
 
     *r = (struct http_reply){.status = 200};
-    api_handle(&api, 0, &q, r);
+    api_handle(api, 0, &q, r);
 }
 
 static void expect(const char *method, const char *path, const char *type, const char *body,
@@ -332,6 +361,100 @@ static void other_methods_are_told_which_are_allowed(void **)
     }
 }
 
+/* ---- the other routes ---- */
+
+#define NOTHING                                                                                    \
+    "\"title\":null,\"price\":null,\"main_category\":null,\"categories\":null,\"store\":null,"     \
+    "\"image\":null"
+
+static void lists_are_as_the_request_wants_them(void **)
+{
+    static const struct {
+        const char *body, *want;
+    } cases[] = {
+        {"{\"user_id\":\"u1\",\"exclude\":[\"C\",\"nix\"]}", LIST("u1", "\"B\\\"\"", "1.1")},
+        {"{\"user_id\":\"u1\",\"categories\":[\"y\"]}", LIST("u1", "\"B\\\"\"", "1.1")},
+        {"{\"user_id\":\"u1\",\"categories\":[\"x\",\"nix\"],\"exclude_seen\":false}",
+         LIST("u1", "\"A\"", "0.1")},
+        {"{\"user_id\":\"u1\",\"categories\":[\"nix\"]}", LIST("u1", "", "")},
+        {"{\"user_id\":\"u1\",\"top_k\":1,\"with_items\":true}",
+         "{\"user_id\":\"u1\",\"recommendations\":[\"C\"],\"scores\":[2.1],\"model\":\"fake\","
+         "\"items\":[{\"item_id\":\"C\",\"score\":2.1," NOTHING "}]}"},
+        /* u2 is not served; A was taken twice, so was D, the others once */
+        {"{\"user_id\":\"u2\",\"fallback\":\"popular\",\"top_k\":3}",
+         "{\"user_id\":\"u2\",\"recommendations\":[\"A\",\"D\",\"B\\\"\"],\"scores\":[2.0,2.0,1.0],"
+         "\"model\":\"fake\",\"fallback\":\"popular\"}"},
+        {"{\"user_id\":\"x\",\"fallback\":\"history\",\"history\":[\"D\",\"nix\"],\"top_k\":1}",
+         "{\"user_id\":\"x\",\"recommendations\":[\"C\"],\"scores\":[2.1],\"model\":\"fake\","
+         "\"fallback\":\"history\"}"},
+        {"{\"user_id\":\"x\",\"fallback\":\"history\",\"top_k\":1,\"exclude\":[\"A\"]}",
+         "{\"user_id\":\"x\",\"recommendations\":[\"D\"],\"scores\":[2.0],\"model\":\"fake\","
+         "\"fallback\":\"popular\"}"},
+    };
+
+    for (int i = 0; i < ARRAY_LEN(cases); i++)
+        expect("POST", "/recommend", "application/json", cases[i].body, 200, cases[i].want);
+}
+
+static void many_users_are_answered_at_once(void **)
+{
+    expect("POST", "/recommend/batch", "", "{\"user_ids\":[\"u1\",\"nix\"],\"top_k\":1}", 200,
+           "{\"results\":[{\"user_id\":\"u1\",\"known\":true,\"recommendations\":[\"C\"],"
+           "\"scores\":[2.1]},{\"user_id\":\"nix\",\"known\":false,\"recommendations\":[],"
+           "\"scores\":[]}],\"model\":\"fake\"}");
+    expect("POST", "/recommend/batch", "", "{\"user_ids\":[]}", 422,
+           "{\"detail\":[{\"type\":\"too_short\",\"loc\":[\"body\",\"user_ids\"],\"msg\":\"List "
+           "should have at least 1 item after validation, not 0\",\"input\":[],\"ctx\":{"
+           "\"field_type\":\"List\",\"min_length\":1,\"actual_length\":0}}]}");
+}
+
+static void a_session_is_answered_by_its_items(void **)
+{
+    expect("POST", "/recommend/session", "", "{\"items\":[\"D\",\"nix\"],\"top_k\":1}", 200,
+           "{\"known_items\":1,\"recommendations\":[\"C\"],\"scores\":[2.1],\"model\":\"fake\"}");
+    expect("POST", "/recommend/session", "", "{\"items\":[\"nix\"]}", 404,
+           "{\"detail\":\"None of the items is known\"}");
+}
+
+static void items_and_users_are_shown(void **)
+{
+    expect("GET", "/items/A", "", "", 200,
+           "{\"item_id\":\"A\",\"title\":\"Ah\",\"price\":1.5,\"categories\":[\"x\",\"y\"]}");
+    expect("GET", "/items/B%22", "", "", 200,
+           "{\"item_id\":\"B\\\"\",\"title\":null,\"main_category\":\"y\"}");
+    expect("GET", "/items/nix", "", "", 404, "{\"detail\":\"Item 'nix' not found\"}");
+    expect("GET", "/items/%zz", "", "", 404, "{\"detail\":\"Not Found\"}");
+    expect("GET", "/items/", "", "", 404, "{\"detail\":\"Not Found\"}");
+    expect("GET", "/items/A/similar?top_k=1", "", "", 200,
+           "{\"item_id\":\"A\",\"similar\":[\"D\"],\"scores\":[3.1],\"items\":[{\"item_id\":\"D\","
+           "\"score\":3.1," NOTHING "}]}");
+    expect("GET", "/items/A/similar?top_k=x", "", "", 422,
+           "{\"detail\":[{\"type\":\"int_parsing\",\"loc\":[\"query\",\"top_k\"],\"msg\":\"Input "
+           "should be a valid integer, unable to parse string as an integer\",\"input\":\"x\"}]}");
+    expect(
+        "GET", "/users/u1", "", "", 200,
+        "{\"user_id\":\"u1\",\"known\":true,\"seen\":2,\"last_items\":[{\"item_id\":\"A\","
+        "\"title\":\"Ah\",\"price\":1.5,\"categories\":[\"x\",\"y\"]},{\"item_id\":\"D\"," NOTHING
+        "}]}");
+    expect("GET", "/users/nix", "", "", 200,
+           "{\"user_id\":\"nix\",\"known\":false,\"seen\":0,\"last_items\":[]}");
+    expect("POST", "/items/A", "", "", 405, "{\"detail\":\"Method Not Allowed\"}");
+}
+
+static void what_is_answered_is_counted(void **)
+{
+    struct http_reply r;
+
+    expect("GET", "/items/nix", "", "", 404, "{\"detail\":\"Item 'nix' not found\"}");
+    ask("GET", "/metrics", "", "", &r);
+    assert_non_null(strstr(buf_str(&r.body.buf),
+                           "kindred_requests_total{method=\"GET\",route=\"/items/{id}\",status="
+                           "\"404\"} "));
+    assert_non_null(strstr(buf_str(&r.body.buf), "kindred_model_info{model=\"fake\",dataset=\"\","
+                                                 "source=\"here\"} 1\n"));
+    http_reply_release(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -346,7 +469,12 @@ int main(void)
         cmocka_unit_test(the_content_type_says_whether_it_is_json),
         cmocka_unit_test(unknown_paths_are_not_found),
         cmocka_unit_test(other_methods_are_told_which_are_allowed),
+        cmocka_unit_test(lists_are_as_the_request_wants_them),
+        cmocka_unit_test(many_users_are_answered_at_once),
+        cmocka_unit_test(a_session_is_answered_by_its_items),
+        cmocka_unit_test(items_and_users_are_shown),
+        cmocka_unit_test(what_is_answered_is_counted),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, start, stop);
 }

@@ -39,6 +39,7 @@ static int make_files(void **)
     made.model->ops->init(made.model, &data.part[DATASET_TRAIN]);
     made.users = make_ids('u', USERS);
     made.items = make_ids('i', ITEMS);
+    made.item_meta = make_ids('m', ITEMS);
     interactions_join(&made.seen, &data.part[DATASET_TRAIN], &data.part[DATASET_VAL], USERS);
     assert_true(store_save(made.model, model_path, &err));
     assert_true(catalog_save(&made, path, &err));
@@ -68,6 +69,7 @@ static void what_is_written_is_read_back(void **)
     assert_int_equal(ids_find(&c.users, "u07"), 7);
     assert_int_equal(ids_find(&c.items, "i11"), 11);
     assert_int_equal(ids_find(&c.items, "u01"), -1);
+    assert_string_equal(ids_get(&c.item_meta, 3), "m03");
     assert_int_equal(c.seen.n, made.seen.n);
     assert_memory_equal(c.seen.offsets, made.seen.offsets, (USERS + 1) * sizeof(int64_t));
     assert_memory_equal(c.seen.items, made.seen.items, (size_t)made.seen.n * sizeof(int32_t));

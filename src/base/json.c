@@ -71,6 +71,17 @@ void json_put_strn(struct json_out *o, const char *key, const char *s, size_t n)
     put_escaped(&o->buf, s, n);
 }
 
+void json_put_members(struct json_out *o, const char *object)
+{
+    size_t n = strlen(object);
+
+    assert(n >= 2 && object[0] == '{' && object[n - 1] == '}');
+    if (n == 2)
+        return;
+    before_value(o, NULL);
+    buf_put(&o->buf, object + 1, n - 2);
+}
+
 void json_put_str(struct json_out *o, const char *key, const char *s)
 {
     if (s)

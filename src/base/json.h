@@ -28,6 +28,9 @@ void json_put_real(struct json_out *o, const char *key,
 void json_put_float(struct json_out *o, const char *key, float x);
 void json_put_bool(struct json_out *o, const char *key, bool b);
 void json_put_null(struct json_out *o, const char *key);
+
+/* The members of an object that is written already, "{...}" with nothing around it. */
+void json_put_members(struct json_out *o, const char *object);
 void json_out_release(struct json_out *o);
 
 /* ---- reading ----

@@ -4,8 +4,9 @@
 #include "cmd/tracking.h"
 #include "base/interrupt.h"
 #include "base/log.h"
-#include "serve/api.h"
+#include "cmd/reload.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SERVE_OPTIONS(X, S)                                                                        \
@@ -19,6 +20,10 @@
       "of the registry: http://, https:// or sqlite:///FILE (default what MLFLOW_REGISTRY_URI, "   \
       "else MLFLOW_TRACKING_URI says, else ./mlflow.db)")                                          \
     X(S, opt_text, cache_dir, ".kindred/models", 1, 0, "DIR", "where models of the registry go")   \
+    X(S, double, watch, 0, 0, 1e6, "SECONDS",                                                      \
+      "look that often whether another model is there (a new file, or another version of the "     \
+      "alias), and serve it; 0: only on SIGHUP")                                                   \
+    X(S, bool, check, false, 0, 0, NULL, "look whether model and data can be served, and end")     \
     X(S, opt_text, host, "127.0.0.1", 1, 0, "HOST",                                                \
       "address to listen on; 0.0.0.0 is all of this machine's")                                    \
     X(S, int, port, 8000, 0, 65535, "N", "port to listen on; 0 is any that is free")               \
@@ -37,58 +42,145 @@ static int cores(void)
     return (int)MAX(1, MIN(sysconf(_SC_NPROCESSORS_ONLN), HTTP_THREADS_MAX));
 }
 
-static bool fetch_catalog(struct catalog *c, const struct serve_opts *o, struct err *err)
+/* ---- what is there ---- */
+
+/* "models:/films/3", of what the alias names now. */
+static bool resolve(const struct serve_opts *o, struct registry **r, struct registry_ref *ref,
+                    char **what, struct err *err)
+{
+    AUTO_FREE char *uri = tracking_registry_uri(o->tracking_uri);
+
+    if (!registry_ref_parse(ref, o->model_uri, err) || !registry_open(r, uri, err) ||
+        !registry_resolve(*r, ref, err))
+        return false;
+    *what = xasprintf("models:/%s/%s", ref->name, ref->version);
+    return true;
+}
+
+static bool fetch_catalog(const struct serve_opts *o, struct catalog *c, char **what,
+                          struct err *err)
 {
     AUTO_FREE char *uri = tracking_registry_uri(o->tracking_uri), *dir = NULL;
     AUTO(registry_ref) ref = {0};
     struct registry *r = NULL;
-    bool ok;
+    bool ok = resolve(o, &r, &ref, what, err) &&
+              package_fetch(r, uri, ref.name, ref.version, o->cache_dir, &dir, err) &&
+              package_open(c, dir, err);
 
-    if (!registry_ref_parse(&ref, o->model_uri, err) || !registry_open(&r, uri, err))
-        return false;
-    ok = registry_resolve(r, &ref, err) &&
-         package_fetch(r, uri, ref.name, ref.version, o->cache_dir, &dir, err) &&
-         package_open(c, dir, err);
     registry_close(r);
     return ok;
 }
 
-static bool open_catalog(struct catalog *c, const struct serve_opts *o, struct err *err)
+/* A file by its place on disk: who writes it anew makes another. */
+static char *describe_file(const char *path)
 {
-    return o->model_uri ? fetch_catalog(c, o, err)
-                        : catalog_open(c, o->model_path, o->data_dir, err);
+    struct stat st;
+
+    if (stat(path, &st))
+        return NULL;
+    return xasprintf("%s#%llx-%llx-%llx", path, (unsigned long long)st.st_ino,
+                     (unsigned long long)st.st_size,
+                     (unsigned long long)st.st_mtim.tv_sec * 1000000000ull +
+                         (unsigned long long)st.st_mtim.tv_nsec);
 }
 
-static bool serve(const struct serve_opts *o, struct err *err)
+static char *look(void *context)
 {
-    AUTO(catalog) catalog = {0};
-    struct api api = {&catalog};
-    const struct http_config config = {
-        .host = o->host,
-        .port = o->port,
-        .threads = o->threads ? o->threads : cores(),
-        .max_connections = o->max_connections,
-        .max_body = o->max_body,
-        .request_ms = (int64_t)(o->request_timeout * 1000),
-        .idle_ms = IDLE_MS,
-        .grace_ms = GRACE_MS,
-        .stop_on_signal = true,
-        .handle = api_handle,
-        .context = &api,
-    };
-    struct http *http;
+    const struct serve_opts *o = context;
+    AUTO(registry_ref) ref = {0};
+    struct registry *r = NULL;
+    struct err ignored = {0};
+    char *what = NULL;
 
-    if (!open_catalog(&catalog, o, err))
-        return false;
-    http = http_open(&config, err);
+    if (!o->model_uri)
+        return describe_file(o->model_path);
+    (void)!resolve(o, &r, &ref, &what, &ignored);
+    registry_close(r);
+    return what;
+}
+
+static bool open_catalog(void *context, struct catalog *c, char **what, struct err *err)
+{
+    const struct serve_opts *o = context;
+
+    *what = NULL;
+    if (o->model_uri)
+        return fetch_catalog(o, c, what, err);
+    *what = describe_file(o->model_path);
+    return catalog_open(c, o->model_path, o->data_dir, err);
+}
+
+/* ---- the server ---- */
+
+static bool run_http(const struct http_config *config, struct api *api, struct err *err)
+{
+    struct http *http = http_open(config, err);
+
     if (!http)
         return false;
+    api_set_http(api, http);
     fprintf(stderr, "serving on http://%s\n", http_address(http));
     if (interrupt_signal()) /* it came while the model was read */
         http_stop(http);
     http_run(http);
     http_close(http);
     return true;
+}
+
+static bool run_server(const struct serve_opts *o, int threads, struct serving *serving,
+                       struct api *api, const char *now, struct err *err)
+{
+    struct reload *reload = reload_start(&(struct reload_plan){.serving = serving,
+                                                               .api = api,
+                                                               .n_workers = threads,
+                                                               .watch_s = o->watch,
+                                                               .open = open_catalog,
+                                                               .look = look,
+                                                               .context = (void *)(uintptr_t)o,
+                                                               .now = now});
+    const struct http_config config = {
+        .host = o->host,
+        .port = o->port,
+        .threads = threads,
+        .max_connections = o->max_connections,
+        .max_body = o->max_body,
+        .request_ms = (int64_t)(o->request_timeout * 1000),
+        .idle_ms = IDLE_MS,
+        .grace_ms = GRACE_MS,
+        .stop_on_signal = true,
+        .hang_up = reload_ask,
+        .hang_up_context = reload,
+        .handle = api_handle,
+        .context = api,
+    };
+    bool ok = run_http(&config, api, err);
+
+    reload_stop(reload);
+    return ok;
+}
+
+static bool serve(const struct serve_opts *o, struct err *err)
+{
+    AUTO(catalog) catalog = {0};
+    AUTO_FREE char *what = NULL;
+    int threads = o->threads ? o->threads : cores();
+    struct serving *serving;
+    struct api *api;
+    bool ok;
+
+    if (!open_catalog((void *)(uintptr_t)o, &catalog, &what, err))
+        return false;
+    if (o->check) {
+        printf("%s: %s of %d users and %d items\n", o->model_uri ? what : o->model_path,
+               catalog.model->ops->name, catalog.users.n, catalog.items.n);
+        return true;
+    }
+    serving = serving_new(served_new(&catalog, what, threads), threads);
+    api = api_new(serving, threads);
+    ok = run_server(o, threads, serving, api, what, err);
+    api_free(api);
+    serving_free(serving);
+    return ok;
 }
 
 static bool run(const char *const *argv, struct err *err)
@@ -114,7 +206,10 @@ const struct cmd cmd_serve = {
     .about = "GET /health tells what is served. POST /recommend {\"user_id\": \"A1\", \"top_k\": "
              "5} gives\n"
              "the items that the user should like best, without those in train and val unless\n"
-             "\"exclude_seen\" is false. SIGTERM and SIGINT end it after the requests in flight.\n"
+             "\"exclude_seen\" is false; GET /openapi.json has all that can be asked. SIGHUP looks "
+             "for\n"
+             "another model and serves it without a pause. SIGTERM and SIGINT end it after the "
+             "requests in flight.\n"
              "Each option is an environment variable too: KINDRED_PORT=8001.",
     .run = run,
 };

@@ -414,6 +414,16 @@ bool titles_open(struct ids *titles, const char *dir, struct err *err)
     return open_texts(titles, dir, "item", "coalesce(nullif(trim(title), ''), item_id)", err);
 }
 
+bool item_meta_open(struct ids *meta, const char *dir, struct err *err)
+{
+    return open_texts(meta, dir, "item",
+                      "CASE WHEN coalesce(title, main_category, store, image) IS NULL AND price IS "
+                      "NULL AND categories IS NULL THEN '' ELSE CAST(to_json({'title': title, "
+                      "'price': price, 'main_category': main_category, 'categories': categories, "
+                      "'store': store, 'image': image}) AS VARCHAR) END",
+                      err);
+}
+
 void ids_release(struct ids *ids)
 {
     free(ids->offsets);

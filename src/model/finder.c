@@ -189,7 +189,7 @@ int64_t finder_scored(const struct finder_room *r)
     return r->scored;
 }
 
-static void mark(struct finder_room *r, const struct finder_query *q, uint8_t as)
+void finder_mark(struct finder_room *r, const struct finder_query *q, bool as)
 {
     for (int32_t h = 0; q->exclude_seen && h < q->q.n_history; h++)
         r->left_out[q->q.history[h]] = as;
@@ -197,7 +197,7 @@ static void mark(struct finder_room *r, const struct finder_query *q, uint8_t as
         r->left_out[q->exclude[e]] = as;
 }
 
-static bool is_listed(const struct finder_room *r, const struct finder_query *q, int32_t item)
+bool finder_lists(const struct finder_room *r, const struct finder_query *q, int32_t item)
 {
     return !r->left_out[item] && (!q->among || (q->among[item / 64] >> (item % 64) & 1));
 }
@@ -236,7 +236,7 @@ static void scan_all(const struct finder *f, struct finder_room *r, const struct
 
         m->ops->score(m, &q->q, 1, r->state, first, count, r->scores);
         for (int32_t c = 0; c < count; c++)
-            if (r->scores[c] >= limit_of(l) && is_listed(r, q, first + c))
+            if (r->scores[c] >= limit_of(l) && finder_lists(r, q, first + c))
                 consider(l, (struct hit){first + c, r->scores[c]});
     }
     r->scored += m->n_items;
@@ -258,7 +258,7 @@ static void look_at_block(const struct finder *f, struct finder_room *r,
         int32_t item = f->order[first + r->found[k]];
         float score;
 
-        if (!is_listed(r, q, item))
+        if (!finder_lists(r, q, item))
             continue;
         f->m->ops->score(f->m, &q->q, 1, r->state, item, 1, &score);
         r->scored++;
@@ -300,12 +300,12 @@ int finder_find(const struct finder *f, struct finder_room *r, const struct find
     assert(q->k >= 1 && q->k <= TOPK_MAX);
     r->scored = 0;
     model_prepare(f->m, &q->q, 1, r->state);
-    mark(r, q, 1);
+    finder_mark(r, q, true);
     if (finder_is_fast(f))
         scan_longest(f, r, q, &l);
     else
         scan_all(f, r, q, &l);
-    mark(r, q, 0);
+    finder_mark(r, q, false);
     hits_sort(out, l.n);
     return l.n;
 }

@@ -47,6 +47,11 @@ struct finder_query {
 int finder_find(const struct finder *f, struct finder_room *room, const struct finder_query *q,
                 struct hit *out);
 
+/* For lists that are made otherwise: what the query leaves out is marked, until it's unmarked; and
+ * whether an item may be listed. */
+void finder_mark(struct finder_room *room, const struct finder_query *q, bool as);
+bool finder_lists(const struct finder_room *room, const struct finder_query *q, int32_t item);
+
 /* How many items the last search of that room scored exactly: for tests and benchmarks. */
 int64_t finder_scored(const struct finder_room *room);
 

@@ -1,111 +1,72 @@
-#include "serve/api.h"
+#include "serve/routes.h"
 
-#include "model/topk.h"
-#include "serve/body.h"
+#include "base/clock.h"
 
-/* A request in the hands of a route. The catalog is looked up once, so that a request sees one
- * model from start to end. */
-struct call {
-    const struct catalog *catalog;
-    const struct http_request *request;
-};
+const int counted_statuses[STATUSES] = {200, 202, 401, 404, 405, 422, 503, 0};
+const double latency_bounds[LATENCY_BUCKETS] = {0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005,
+                                                0.001,   0.0025,   0.005,   0.01,   0.1,     1};
 
-/* GET /health
- * 200 {"status": "healthy", "model_loaded": true, "model": "mf", "users": 9, "items": 9, ...} */
-static void health(const struct call *call, struct http_reply *r)
+struct api *api_new(struct serving *serving, int n_workers)
 {
-    const struct catalog *c = call->catalog;
-    struct json_out *o = &r->body;
+    struct api *a = xcalloc(1, sizeof *a);
 
-    json_open(o, NULL, '{');
-    json_put_str(o, "status", "healthy");
-    json_put_bool(o, "model_loaded", true);
-    json_put_str(o, "model", c->model->ops->name);
-    json_put_int(o, "users", c->users.n);
-    json_put_int(o, "items", c->items.n);
-    json_put_str(o, "version", KINDRED_VERSION);
-    json_close(o, '}');
+    a->serving = serving;
+    a->n_workers = n_workers;
+    a->traffic = xaligned((size_t)n_workers, sizeof *a->traffic);
+    memset(a->traffic, 0, (size_t)n_workers * sizeof *a->traffic);
+    a->started_ms = clock_epoch_ms();
+    pthread_mutex_init(&a->lock, NULL);
+    return a;
 }
 
-struct recommend_body {
-    struct body_text user_id;
-    int64_t top_k;
-    bool exclude_seen;
-};
-
-#define AT(field) .name = #field, .offset = offsetof(struct recommend_body, field)
-
-static const struct field recommend_fields[] = {
-    {AT(user_id), .kind = FIELD_TEXT, .required = true},
-    {AT(top_k), .kind = FIELD_INT, .lo = 1, .hi = TOPK_MAX},
-    {AT(exclude_seen), .kind = FIELD_BOOL},
-};
-
-static void put_list(const struct call *call, const char *user_id, const struct hit *hits, int n,
-                     struct json_out *o)
+void api_free(struct api *a)
 {
-    json_open(o, NULL, '{');
-    json_put_str(o, "user_id", user_id);
-    json_open(o, "recommendations", '[');
-    for (int i = 0; i < n; i++)
-        json_put_str(o, NULL, ids_get(&call->catalog->items, hits[i].item));
-    json_close(o, ']');
-    json_open(o, "scores", '[');
-    for (int i = 0; i < n; i++)
-        json_put_float(o, NULL, hits[i].score);
-    json_close(o, ']');
-    json_put_str(o, "model", call->catalog->model->ops->name);
-    json_close(o, '}');
-}
-
-static void unknown_user(const char *user_id, struct http_reply *r)
-{
-    AUTO(buf) detail = {0};
-
-    buf_printf(&detail, "User '%s' not found", user_id);
-    http_reply_detail(r, 404, detail.data);
-}
-
-/* POST /recommend {"user_id": "A1", "top_k": 10, "exclude_seen": true}
- * 200 {"user_id": "A1", "recommendations": ["B7", ...], "scores": [2.5, ...], "model": "mf"}, best
- *     first; fewer than top_k where there are no more
- * 404 a user that the dataset doesn't hold, or that the model can say nothing about */
-static void recommend(const struct call *call, struct http_reply *r)
-{
-    AUTO(json_doc) doc = {0};
-    struct recommend_body body = {.top_k = 10, .exclude_seen = true};
-    const struct catalog *c = call->catalog;
-    struct hit hits[TOPK_MAX];
-    struct topk topk;
-    struct query q;
-    int32_t user;
-    int n;
-
-    if (!body_read(call->request, recommend_fields, ARRAY_LEN(recommend_fields), &doc, &body, r))
+    if (!a)
         return;
-    user = ids_find(&c->users, body.user_id.at);
-    if (user < 0) {
-        unknown_user(body.user_id.at, r);
-        return;
+    pthread_mutex_destroy(&a->lock);
+    free(a->last_error);
+    free(a->traffic);
+    free(a);
+}
+
+void api_set_http(struct api *a, const struct http *http)
+{
+    atomic_store(&a->http, http);
+}
+
+void api_note_reload(struct api *a, const char *error)
+{
+    atomic_fetch_add(error ? &a->failed_reloads : &a->reloads, 1);
+    pthread_mutex_lock(&a->lock);
+    free(a->last_error);
+    a->last_error = error ? xstrdup(error) : NULL;
+    pthread_mutex_unlock(&a->lock);
+}
+
+/* ---- which route ---- */
+
+/* Whether the path is the pattern's, "/items/{id}/similar"; id: what stands for "{id}". */
+static bool matches(const char *pattern, struct http_text path, struct http_text *id)
+{
+    const char *at = path.at, *end = path.at + path.len;
+
+    while (*pattern) {
+        if (*pattern == '{') {
+            const char *stop = at;
+
+            while (stop < end && *stop != '/')
+                stop++;
+            if (stop == at)
+                return false;
+            *id = (struct http_text){at, (size_t)(stop - at)};
+            pattern = strchr(pattern, '}') + 1;
+            at = stop;
+        } else if (at == end || *at++ != *pattern++) {
+            return false;
+        }
     }
-    q = query_of_user(&c->seen, user);
-    if (!c->model->ops->serves(c->model, &q)) {
-        unknown_user(body.user_id.at, r);
-        return;
-    }
-    topk_init(&topk, c->model, 1);
-    topk_find(&topk, &q, 1, (int)body.top_k, body.exclude_seen, hits, &n);
-    topk_release(&topk);
-    put_list(call, body.user_id.at, hits, n, &r->body);
+    return at == end;
 }
-
-static const struct {
-    const char *method, *path;
-    void (*handle)(const struct call *call, struct http_reply *r);
-} routes[] = {
-    {"GET", "/health", health},
-    {"POST", "/recommend", recommend},
-};
 
 /* Whether a request of this method takes the route; HEAD is GET without a body, which the server
  * leaves out by itself. */
@@ -123,26 +84,80 @@ static void allow(struct http_reply *r, const char *method)
         buf_puts(&r->headers, ", HEAD");
 }
 
-void api_handle(void *api, int worker, const struct http_request *q, struct http_reply *r)
+/* Which one; -1: none, and the reply is the answer. */
+static int find_route(const struct http_request *q, struct http_text *id, struct http_reply *r)
 {
-    const struct call call = {((const struct api *)api)->catalog, q};
-
-    (void)worker;
-    for (int i = 0; i < ARRAY_LEN(routes); i++) {
-        if (q->path.len != strlen(routes[i].path) ||
-            memcmp(q->path.at, routes[i].path, q->path.len) != 0)
+    for (int i = 0; i < n_routes; i++) {
+        if (!matches(route_table[i].path, q->path, id))
             continue;
-        if (takes(routes[i].method, q->method)) {
+        if (takes(route_table[i].method, q->method)) {
             buf_clear(&r->headers); /* another row's Allow */
-            routes[i].handle(&call, r);
-            return;
+            return i;
         }
-        allow(r, routes[i].method);
+        allow(r, route_table[i].method);
     }
     if (r->headers.len == 0) {
         http_reply_detail(r, 404, "Not Found");
-        return;
+        return -1;
     }
     buf_puts(&r->headers, "\r\n");
     http_reply_detail(r, 405, "Method Not Allowed");
+    return -1;
+}
+
+/* ---- what is counted ---- */
+
+static void add(_Atomic uint64_t *to, uint64_t n)
+{
+    atomic_store_explicit(to, atomic_load_explicit(to, memory_order_relaxed) + n,
+                          memory_order_relaxed); /* only this thread adds */
+}
+
+static void count(struct traffic *t, int route, int status, double seconds)
+{
+    int s = 0, b = 0;
+
+    while (s < STATUSES - 1 && counted_statuses[s] != status)
+        s++;
+    while (b < LATENCY_BUCKETS && seconds > latency_bounds[b])
+        b++;
+    add(&t->answers[route][s], 1);
+    add(&t->within[route][b], 1);
+    add(&t->nanoseconds[route], (uint64_t)(seconds * 1e9));
+}
+
+/* ---- */
+
+static void call_route(struct api *a, int worker, int route, const struct http_request *q,
+                       struct http_text id, struct http_reply *r)
+{
+    AUTO(buf) decoded = {0};
+    struct served *s;
+
+    if (id.len && !percent_decode(id, false, &decoded)) {
+        http_reply_detail(r, 404, "Not Found");
+        return;
+    }
+    s = serving_hold(a->serving, worker);
+    route_table[route].handle(&(struct call){.api = a,
+                                             .served = s,
+                                             .room = &s->rooms[worker],
+                                             .request = q,
+                                             .id = buf_str(&decoded),
+                                             .traffic = &a->traffic[worker]},
+                              r);
+    serving_let_go(a->serving, worker);
+}
+
+void api_handle(void *api, int worker, const struct http_request *q, struct http_reply *r)
+{
+    struct api *a = api;
+    struct http_text id = {0};
+    double begun = clock_seconds();
+    int route = find_route(q, &id, r);
+
+    if (route < 0)
+        return;
+    call_route(a, worker, route, q, id, r);
+    count(&a->traffic[worker], route, r->status, clock_seconds() - begun);
 }

@@ -1,18 +1,30 @@
 /* api.h - what the server answers: one table of routes, each a function from request to reply.
  *
- * To add a route: its function and its row in api.c. 404, 405 with Allow, and HEAD come with the
- * table. Errors are FastAPI's: {"detail": ...}. */
+ * To add a route: its function in routes.c, its fields and its row in route_table. 404, 405 with
+ * Allow, HEAD, its place in /openapi.json and its numbers in /metrics come with the table. Errors
+ * are FastAPI's: {"detail": ...}. */
 #ifndef KINDRED_API_H
 #define KINDRED_API_H
 
-#include "serve/catalog.h"
 #include "serve/http.h"
+#include "serve/served.h"
 
-struct api {
-    const struct catalog *catalog;
-};
+#include <stdatomic.h>
 
-/* An http_handler; its context is a struct api. Safe from any thread. */
+struct api;
+
+/* serving outlives it. */
+struct api *api_new(struct serving *serving, int n_workers);
+void api_free(struct api *a);
+
+/* Once it's there: what /metrics tells of connections. */
+void api_set_http(struct api *a, const struct http *http);
+
+/* How putting another model in its place went, for /model and /metrics. error: NULL, it went well;
+ * copied. From one thread. */
+void api_note_reload(struct api *a, const char *error);
+
+/* An http_handler; its context is a struct api. Each worker's calls from one thread. */
 void api_handle(void *api, int worker, const struct http_request *q, struct http_reply *r);
 
 #endif

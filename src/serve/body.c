@@ -8,30 +8,67 @@ struct fault {
     const char *type, *msg;
     const char *bound_name; /* "ge" or "le": the bound is told after the message; or NULL */
     int64_t bound;
+    const char *expected; /* of a choice: told after the message; or NULL */
+    const char *units;    /* "item": the message tells of lengths; or NULL */
+    int64_t length;
+    int at; /* in a list: which one; -1: the field itself */
 };
 
 /* ---- telling ---- */
 
-static void put_fault(struct json_out *o, const char *field, const struct fault *f,
-                      const struct json_t *input)
+/* "'none', 'popular' or 'history'" */
+static void put_choices(struct buf *b, const char *const *choices)
 {
-    char msg[160];
+    for (int i = 0; choices[i]; i++)
+        buf_printf(b, "%s'%s'", !i ? "" : choices[i + 1] ? ", " : " or ", choices[i]);
+}
 
-    snprintf(msg, sizeof msg, f->bound_name ? "%s %lld" : "%s", f->msg, (long long)f->bound);
+static void put_message(struct buf *b, const struct fault *f)
+{
+    buf_puts(b, f->msg);
+    if (f->expected)
+        buf_printf(b, " %s", f->expected);
+    else if (f->units)
+        buf_printf(b, " %lld %s%s %s, not %lld", (long long)f->bound, f->units,
+                   f->bound == 1 ? "" : "s", "after validation", (long long)f->length);
+    else if (f->bound_name)
+        buf_printf(b, " %lld", (long long)f->bound);
+}
+
+static void put_context(struct json_out *o, const struct fault *f)
+{
+    if (!f->bound_name && !f->expected)
+        return;
+    json_open(o, "ctx", '{');
+    if (f->expected)
+        json_put_str(o, "expected", f->expected);
+    if (f->units)
+        json_put_str(o, "field_type", "List");
+    if (f->bound_name)
+        json_put_int(o, f->bound_name, f->bound);
+    if (f->units)
+        json_put_int(o, "actual_length", f->length);
+    json_close(o, '}');
+}
+
+static void put_fault(struct json_out *o, const char *where, const char *field,
+                      const struct fault *f, const struct json_t *input)
+{
+    AUTO(buf) msg = {0};
+
+    put_message(&msg, f);
     json_open(o, NULL, '{');
     json_put_str(o, "type", f->type);
     json_open(o, "loc", '[');
-    json_put_str(o, NULL, "body");
+    json_put_str(o, NULL, where);
     if (field)
         json_put_str(o, NULL, field);
+    if (field && f->at >= 0)
+        json_put_int(o, NULL, f->at);
     json_close(o, ']');
-    json_put_str(o, "msg", msg);
+    json_put_str(o, "msg", buf_str(&msg));
     json_put_copy(o, "input", input);
-    if (f->bound_name) {
-        json_open(o, "ctx", '{');
-        json_put_int(o, f->bound_name, f->bound);
-        json_close(o, '}');
-    }
+    put_context(o, f);
     json_close(o, '}');
 }
 
@@ -54,11 +91,11 @@ static bool last_fault(struct http_reply *r)
     return false;
 }
 
-static void tell(struct http_reply *r, const char *field, const struct fault *f,
+static void tell(struct http_reply *r, const char *where, const char *field, const struct fault *f,
                  const struct json_t *input)
 {
     first_fault(r);
-    put_fault(&r->body, field, f, input);
+    put_fault(&r->body, where, field, f, input);
 }
 
 static void tell_not_json(struct http_reply *r, int at, const char *why)
@@ -83,7 +120,7 @@ static void tell_not_json(struct http_reply *r, int at, const char *why)
 
 /* ---- reading values: true, or the fault ---- */
 
-#define FAULT(name, t, m) static const struct fault name = {.type = t, .msg = m}
+#define FAULT(name, t, m) static const struct fault name = {.type = t, .msg = m, .at = -1}
 
 FAULT(missing, "missing", "Field required");
 FAULT(no_object, "model_attributes_type",
@@ -97,6 +134,7 @@ FAULT(int_parsing, "int_parsing",
 FAULT(int_size, "int_parsing_size",
       "Unable to parse input string as an integer, exceeded maximum size");
 FAULT(bool_type, "bool_type", "Input should be a valid boolean");
+FAULT(list_type, "list_type", "Input should be a valid list");
 FAULT(bool_parsing, "bool_parsing", "Input should be a valid boolean, unable to interpret input");
 
 static bool at_fault(const struct fault *which, struct fault *f)
@@ -175,13 +213,18 @@ static bool read_int(const struct json_t *v, const struct field *field, int64_t 
         return false;
     *out = n;
     if (n < field->lo)
-        return at_fault(&(struct fault){"greater_than_equal",
-                                        "Input should be greater than or equal to", "ge",
-                                        field->lo},
+        return at_fault(&(struct fault){.type = "greater_than_equal",
+                                        .msg = "Input should be greater than or equal to",
+                                        .bound_name = "ge",
+                                        .bound = field->lo,
+                                        .at = -1},
                         f);
     if (n > field->hi)
-        return at_fault(&(struct fault){"less_than_equal", "Input should be less than or equal to",
-                                        "le", field->hi},
+        return at_fault(&(struct fault){.type = "less_than_equal",
+                                        .msg = "Input should be less than or equal to",
+                                        .bound_name = "le",
+                                        .bound = field->hi,
+                                        .at = -1},
                         f);
     return true;
 }
@@ -228,9 +271,62 @@ static bool read_text(const struct json_t *v, struct body_text *out, struct faul
     return out->at || at_fault(&text_type, f);
 }
 
-static bool read_field(const struct json_t *v, const struct field *field, void *to, struct fault *f)
+struct body_text body_texts_at(const struct body_texts *t, int i)
+{
+    const struct json_t *v = json_at(t->list, i);
+
+    return (struct body_text){json_text(v), json_text_len(v)};
+}
+
+static bool check_length(const struct field *field, int64_t n, struct fault *f)
+{
+    struct fault wrong = {.units = "item", .length = n, .at = -1};
+
+    if (n >= field->lo && n <= field->hi)
+        return true;
+    wrong.type = n < field->lo ? "too_short" : "too_long";
+    wrong.msg = n < field->lo ? "List should have at least" : "List should have at most";
+    wrong.bound_name = n < field->lo ? "min_length" : "max_length";
+    wrong.bound = n < field->lo ? field->lo : field->hi;
+    return at_fault(&wrong, f);
+}
+
+/* The first that is no text is the fault; pydantic tells of all, each apart. */
+static bool read_texts(const struct json_t *v, const struct field *field, struct body_texts *out,
+                       struct fault *f)
+{
+    if (json_kind(v) != JVAL_ARRAY)
+        return at_fault(&list_type, f);
+    *out = (struct body_texts){v, json_size(v)};
+    return check_length(field, out->n, f);
+}
+
+static bool read_choice(const struct json_t *v, const struct field *field, int *out,
+                        struct buf *expected, struct fault *f)
+{
+    const char *text = json_text(v);
+
+    for (int i = 0; text && field->choices[i]; i++)
+        if (!strcmp(text, field->choices[i])) {
+            *out = i;
+            return true;
+        }
+    put_choices(expected, field->choices);
+    return at_fault(&(struct fault){.type = "literal_error",
+                                    .msg = "Input should be",
+                                    .expected = buf_str(expected),
+                                    .at = -1},
+                    f);
+}
+
+static bool read_field(const struct json_t *v, const struct field *field, void *to,
+                       struct buf *expected, struct fault *f)
 {
     switch (field->kind) {
+    case FIELD_TEXTS:
+        return read_texts(v, field, to, f);
+    case FIELD_CHOICE:
+        return read_choice(v, field, to, expected, f);
     case FIELD_TEXT:
         return read_text(v, to, f);
     case FIELD_INT:
@@ -241,17 +337,33 @@ static bool read_field(const struct json_t *v, const struct field *field, void *
     return false;
 }
 
-static void read_fields(const struct json_t *object, const struct field *fields, int n,
-                        void *values, struct http_reply *r)
+/* What of a list is no text, each told apart. */
+static void check_texts(const struct json_t *list, const char *where, const char *field,
+                        struct http_reply *r)
+{
+    for (int i = 0; i < json_size(list); i++) {
+        struct fault f = text_type;
+
+        f.at = i;
+        if (!json_text(json_at(list, i)))
+            tell(r, where, field, &f, json_at(list, i));
+    }
+}
+
+static void read_fields(const struct json_t *object, const char *where, const struct field *fields,
+                        int n, void *values, struct http_reply *r)
 {
     for (int i = 0; i < n; i++) {
         const struct json_t *v = json_get(object, fields[i].name);
+        AUTO(buf) expected = {0};
         struct fault f;
 
         if (!v && fields[i].required)
-            tell(r, fields[i].name, &missing, object);
-        else if (v && !read_field(v, &fields[i], (char *)values + fields[i].offset, &f))
-            tell(r, fields[i].name, &f, v);
+            tell(r, where, fields[i].name, &missing, object);
+        else if (v && !read_field(v, &fields[i], (char *)values + fields[i].offset, &expected, &f))
+            tell(r, where, fields[i].name, &f, v);
+        else if (v && fields[i].kind == FIELD_TEXTS)
+            check_texts(v, where, fields[i].name, r);
     }
 }
 
@@ -291,15 +403,83 @@ bool body_read(const struct http_request *q, const struct field *fields, int n,
     struct err err;
 
     if (q->body.len == 0)
-        tell(r, NULL, &missing, NULL);
+        tell(r, "body", NULL, &missing, NULL);
     else if (!means_json(q->content_type)) {
         quote(q->body, doc);
-        tell(r, NULL, &no_object, doc->root);
+        tell(r, "body", NULL, &no_object, doc->root);
     } else if (!json_parse(doc, q->body.at, q->body.len, &err))
         tell_not_json(r, doc->error_at, err.msg);
     else if (json_kind(doc->root) != JVAL_OBJECT)
-        tell(r, NULL, &no_object, doc->root);
+        tell(r, "body", NULL, &no_object, doc->root);
     else
-        read_fields(doc->root, fields, n, values, r);
+        read_fields(doc->root, "body", fields, n, values, r);
+    return last_fault(r);
+}
+
+/* ---- the query ---- */
+
+static int hex_value(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+bool percent_decode(struct http_text text, bool in_query, struct buf *out)
+{
+    AUTO(json_out) quoted = {0};
+    AUTO(json_doc) doc = {0};
+    struct err unused;
+
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.at[i];
+
+        if (c == '%') {
+            int high = i + 2 < text.len ? hex_value(text.at[i + 1]) : -1;
+            int low = i + 2 < text.len ? hex_value(text.at[i + 2]) : -1;
+
+            if (high < 0 || low < 0)
+                return false;
+            c = (char)(16 * high + low);
+            i += 2;
+        }
+        buf_putc(out, c == '+' && in_query && text.at[i] == '+' ? ' ' : c);
+    }
+    json_put_strn(&quoted, NULL, out->data, out->len); /* as JSON's, which is strict about UTF-8 */
+    return json_parse(&doc, quoted.buf.data, quoted.buf.len, &unused);
+}
+
+/* {"name":"value"} of "name=value&..."; what isn't UTF-8 is passed over. */
+static void query_to_json(struct http_text query, struct json_out *out)
+{
+    const char *at = query.at, *end = query.at + query.len;
+
+    json_open(out, NULL, '{');
+    while (at && at < end) {
+        const char *stop = memchr(at, '&', (size_t)(end - at));
+        const char *equals;
+        AUTO(buf) name = {0}, value = {0};
+
+        stop = stop ? stop : end;
+        equals = memchr(at, '=', (size_t)(stop - at));
+        if (equals && percent_decode((struct http_text){at, (size_t)(equals - at)}, true, &name) &&
+            percent_decode((struct http_text){equals + 1, (size_t)(stop - equals - 1)}, true,
+                           &value))
+            json_put_str(out, buf_str(&name), buf_str(&value));
+        at = stop + 1;
+    }
+    json_close(out, '}');
+}
+
+bool query_read(const struct http_request *q, const struct field *fields, int n,
+                struct json_doc *doc, void *values, struct http_reply *r)
+{
+    AUTO(json_out) json = {0};
+    struct err unused;
+
+    query_to_json(q->query, &json);
+    if (json_parse(doc, json.buf.data, json.buf.len, &unused))
+        read_fields(doc->root, "query", fields, n, values, r);
     return last_fault(r);
 }

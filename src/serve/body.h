@@ -10,9 +10,11 @@
 #include "serve/http.h"
 
 enum field_kind {
-    FIELD_TEXT, /* struct body_text */
-    FIELD_INT,  /* int64_t, lo..hi */
-    FIELD_BOOL, /* bool */
+    FIELD_TEXT,   /* struct body_text */
+    FIELD_INT,    /* int64_t, lo..hi */
+    FIELD_BOOL,   /* bool */
+    FIELD_TEXTS,  /* struct body_texts, lo..hi of them */
+    FIELD_CHOICE, /* int: which of the choices */
 };
 
 /* Lives as long as the document. */
@@ -21,12 +23,23 @@ struct body_text {
     size_t len;
 };
 
+/* A list of texts; body_texts_at gives each. */
+struct body_texts {
+    const struct json_t *list;
+    int n;
+};
+
+struct body_text body_texts_at(const struct body_texts *t, int i);
+
 struct field {
     const char *name;
     enum field_kind kind;
     size_t offset; /* in the struct of values */
     bool required;
     int64_t lo, hi;
+    const char *const *choices; /* NULL at the end */
+    const char *about;          /* for the API's document: what it is, and its default as JSON */
+    const char *by_default;
 };
 
 /* Read the body into `values`, whose fields hold their defaults.
@@ -37,5 +50,13 @@ struct field {
  * Returns false when the body isn't right: the reply is then the whole answer, with status 422. */
 NODISCARD bool body_read(const struct http_request *q, const struct field *fields, int n,
                          struct json_doc *doc, void *values, struct http_reply *r);
+
+/* The same of what follows the target's '?'. */
+NODISCARD bool query_read(const struct http_request *q, const struct field *fields, int n,
+                          struct json_doc *doc, void *values, struct http_reply *r);
+
+/* Append the text with "%41" and, in a query, "+" as what they stand for; false: half a "%", or a
+ * byte that is none of UTF-8's. */
+NODISCARD bool percent_decode(struct http_text text, bool in_query, struct buf *out);
 
 #endif

@@ -27,7 +27,8 @@ static void *read_names(void *naming)
     struct naming *n = naming;
 
     n->ok = ids_open(&n->c->users, n->data_dir, "user", &n->err) &&
-            ids_open(&n->c->items, n->data_dir, "item", &n->err);
+            ids_open(&n->c->items, n->data_dir, "item", &n->err) &&
+            item_meta_open(&n->c->item_meta, n->data_dir, &n->err);
     return NULL;
 }
 
@@ -77,6 +78,7 @@ void catalog_release(struct catalog *c)
     if (!c->names.data) {
         ids_release(&c->users);
         ids_release(&c->items);
+        ids_release(&c->item_meta);
         interactions_release(&c->seen);
     }
     mapped_release(&c->names);

@@ -8,9 +8,9 @@
 
 struct catalog {
     struct model *model;
-    struct ids users, items;
+    struct ids users, items, item_meta;
     struct interactions seen; /* what each user took in train, then in val, in order of time */
-    struct mapped names;      /* where the three lie, of a saved catalog; else they are its own */
+    struct mapped names; /* where all of these lie, of a saved catalog; else they are its own */
 };
 
 /* ERR_IO, ERR_DATA  a file is missing or isn't right, or the model is of another dataset. */

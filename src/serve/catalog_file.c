@@ -6,6 +6,7 @@
  *     seen_offsets  I64 (n_users + 1)   into seen_items
  *     seen_items    I32                 what each user took in train, then in val
  *     user_bytes, item_bytes  U8
+ *     meta_offsets, meta_bytes  what is known of items, JSON each, likewise
  *
  * and `__metadata__` has the dataset's digest. */
 #include "serve/catalog.h"
@@ -13,7 +14,19 @@
 #include "base/json.h"
 #include "model/store.h"
 
-enum { N_ARRAYS = 6, ALIGN = 64, HEADER_MAX = 1 << 16 };
+enum {
+    USER_OFFSETS,
+    ITEM_OFFSETS,
+    SEEN_OFFSETS,
+    META_OFFSETS,
+    SEEN_ITEMS,
+    USER_BYTES,
+    ITEM_BYTES,
+    META_BYTES,
+    N_ARRAYS
+};
+
+enum { ALIGN = 64, HEADER_MAX = 1 << 16 };
 
 struct array {
     const char *name, *dtype;
@@ -30,9 +43,11 @@ static void list_arrays(const struct catalog *c, struct array out[N_ARRAYS])
         {"user_offsets", "I64", 8, c->users.n + 1, c->users.offsets},
         {"item_offsets", "I64", 8, c->items.n + 1, c->items.offsets},
         {"seen_offsets", "I64", 8, c->users.n + 1, c->seen.offsets},
+        {"meta_offsets", "I64", 8, c->items.n + 1, c->item_meta.offsets},
         {"seen_items", "I32", 4, c->seen.n, c->seen.items},
         {"user_bytes", "U8", 1, c->users.offsets[c->users.n], c->users.bytes},
         {"item_bytes", "U8", 1, c->items.offsets[c->items.n], c->items.bytes},
+        {"meta_bytes", "U8", 1, c->item_meta.offsets[c->items.n], c->item_meta.bytes},
     };
 
     memcpy(out, all, sizeof all);
@@ -128,8 +143,9 @@ static bool offsets_rise(const struct array *offsets, int64_t into, int64_t leas
     return true;
 }
 
-/* Rising and each with its end: they are looked up by halves. */
-static bool take_ids(struct ids *ids, const struct array *offsets, const struct array *bytes)
+/* Each with its end; `rising`: they are looked up by halves. */
+static bool take_ids(struct ids *ids, const struct array *offsets, const struct array *bytes,
+                     bool rising)
 {
     const char *text = bytes->data;
     const int64_t *at = offsets->data;
@@ -137,7 +153,7 @@ static bool take_ids(struct ids *ids, const struct array *offsets, const struct 
     if (!offsets_rise(offsets, bytes->n, 1))
         return false;
     for (int64_t i = 0; i + 1 < offsets->n; i++)
-        if (text[at[i + 1] - 1] || (i && strcmp(text + at[i - 1], text + at[i]) >= 0))
+        if (text[at[i + 1] - 1] || (rising && i && strcmp(text + at[i - 1], text + at[i]) >= 0))
             return false;
     /* mapped for reading: never written */
     *ids = (struct ids){(int32_t)(offsets->n - 1), (int64_t *)(uintptr_t)offsets->data,
@@ -166,13 +182,18 @@ static bool take(struct catalog *c, const struct json_t *header, const char *num
     const char *digest = json_text(json_get(json_get(header, "__metadata__"), "digest"));
     struct array a[N_ARRAYS];
 
-    list_arrays(&(struct catalog){.users.offsets = &(int64_t){0}, .items.offsets = &(int64_t){0}},
+    list_arrays(&(struct catalog){.users.offsets = &(int64_t){0},
+                                  .items.offsets = &(int64_t){0},
+                                  .item_meta.offsets = &(int64_t){0}},
                 a);
     if (!digest || !find_arrays(header, numbers, room, a, err))
         return digest ? false : bad(err, "its digest");
-    if (!take_ids(&c->users, &a[0], &a[4]) || !take_ids(&c->items, &a[1], &a[5]))
+    if (!take_ids(&c->users, &a[USER_OFFSETS], &a[USER_BYTES], true) ||
+        !take_ids(&c->items, &a[ITEM_OFFSETS], &a[ITEM_BYTES], true) ||
+        !take_ids(&c->item_meta, &a[META_OFFSETS], &a[META_BYTES], false) ||
+        c->item_meta.n != c->items.n)
         return bad(err, "its ids");
-    if (!take_seen(c, &a[2], &a[3]))
+    if (!take_seen(c, &a[SEEN_OFFSETS], &a[SEEN_ITEMS]))
         return bad(err, "what users took");
     return (!strcmp(digest, c->model->digest) && c->users.n == c->model->n_users &&
             c->items.n == c->model->n_items) ||

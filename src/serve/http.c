@@ -90,7 +90,7 @@ struct loop {
     uv_poll_t acceptable;
     uv_timer_t tick, accept_pause;
     uv_async_t stop;
-    uv_signal_t signals[2];
+    uv_signal_t signals[3];
     uv_thread_t thread;
     struct queue queues[PHASES];
     int n_open;
@@ -838,8 +838,10 @@ static void on_signal(uv_signal_t *handle, int signal)
 {
     struct loop *l = handle->data;
 
-    (void)signal;
-    http_stop(l->http);
+    if (signal == SIGHUP)
+        l->http->config.hang_up(l->http->config.hang_up_context);
+    else
+        http_stop(l->http);
 }
 
 static void on_stop(uv_async_t *async)
@@ -884,7 +886,7 @@ static void loop_init(struct loop *l, struct http *h, int index, int listener)
 /* The handles of a loop. Fails where the process may have no more descriptors. */
 static bool loop_open(struct loop *l, struct err *err)
 {
-    static const int signals[] = {SIGTERM, SIGINT};
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
     int failed = uv_loop_init(&l->uv);
 
     if (failed)
@@ -899,6 +901,8 @@ static bool loop_open(struct loop *l, struct err *err)
         failed = uv_poll_start(&l->acceptable, UV_READABLE, on_acceptable);
     for (int i = 0; i < ARRAY_LEN(signals) && l->index == 0 && l->http->config.stop_on_signal;
          i++) {
+        if (signals[i] == SIGHUP && !l->http->config.hang_up)
+            continue;
         if (!failed)
             failed = uv_signal_init(&l->uv, &l->signals[i]);
         if (!failed) {
@@ -981,6 +985,16 @@ const char *http_address(const struct http *h)
 int http_port(const struct http *h)
 {
     return h->port;
+}
+
+int http_connections(const struct http *h)
+{
+    return atomic_load(&h->n_connections);
+}
+
+bool http_is_stopping(const struct http *h)
+{
+    return atomic_load(&h->stopping);
 }
 
 static void run_loop(void *loop)

@@ -47,12 +47,14 @@ struct http_config {
     const char *host;
     int port; /* 0: any that is free */
     int threads;
-    int max_connections; /* over all loops; more of them get 503 */
-    int64_t max_body;    /* bytes; 413 */
-    int64_t request_ms;  /* from its first byte to its last; 408 */
-    int64_t idle_ms;     /* without a request; closed */
-    int64_t grace_ms;    /* for what is in flight when the server stops */
-    bool stop_on_signal; /* SIGTERM and SIGINT stop it; a second one ends the program */
+    int max_connections;            /* over all loops; more of them get 503 */
+    int64_t max_body;               /* bytes; 413 */
+    int64_t request_ms;             /* from its first byte to its last; 408 */
+    int64_t idle_ms;                /* without a request; closed */
+    int64_t grace_ms;               /* for what is in flight when the server stops */
+    bool stop_on_signal;            /* SIGTERM and SIGINT stop it; a second one ends the program */
+    void (*hang_up)(void *context); /* with stop_on_signal: SIGHUP calls it; NULL: nothing does */
+    void *hang_up_context;
     http_handler *handle;
     void *context;
 };
@@ -65,6 +67,10 @@ struct http;
 struct http *http_open(const struct http_config *config, struct err *err);
 const char *http_address(const struct http *h); /* "127.0.0.1:8000" */
 int http_port(const struct http *h);
+
+/* How many connections are open; and whether it takes no more, and ends. From any thread. */
+int http_connections(const struct http *h);
+bool http_is_stopping(const struct http *h);
 
 /* Serve until http_stop(), or a signal: then take no more connections, answer what is in flight,
  * and return. */

@@ -1,0 +1,205 @@
+/* openapi.c - GET /openapi.json: the routes and their fields as an OpenAPI 3.1 document. */
+#include "serve/routes.h"
+
+static void put_type(const struct field *f, struct json_out *o)
+{
+    switch (f->kind) {
+    case FIELD_TEXT:
+        json_put_str(o, "type", "string");
+        break;
+    case FIELD_INT:
+        json_put_str(o, "type", "integer");
+        json_put_int(o, "minimum", f->lo);
+        json_put_int(o, "maximum", f->hi);
+        break;
+    case FIELD_BOOL:
+        json_put_str(o, "type", "boolean");
+        break;
+    case FIELD_TEXTS:
+        json_put_str(o, "type", "array");
+        json_open(o, "items", '{');
+        json_put_str(o, "type", "string");
+        json_close(o, '}');
+        json_put_int(o, "minItems", f->lo);
+        json_put_int(o, "maxItems", f->hi);
+        break;
+    case FIELD_CHOICE:
+        json_put_str(o, "type", "string");
+        json_open(o, "enum", '[');
+        for (int i = 0; f->choices[i]; i++)
+            json_put_str(o, NULL, f->choices[i]);
+        json_close(o, ']');
+        break;
+    }
+}
+
+static void put_default(const struct field *f, struct json_out *o)
+{
+    AUTO(json_doc) doc = {0};
+    struct err unused;
+
+    if (f->by_default && json_parse(&doc, f->by_default, strlen(f->by_default), &unused))
+        json_put_copy(o, "default", doc.root);
+}
+
+static void put_schema(const struct field *f, struct json_out *o)
+{
+    put_type(f, o);
+    put_default(f, o);
+    if (f->about)
+        json_put_str(o, "description", f->about);
+}
+
+static void put_body(const struct route *route, struct json_out *o)
+{
+    json_open(o, "requestBody", '{');
+    json_put_bool(o, "required", true);
+    json_open(o, "content", '{');
+    json_open(o, "application/json", '{');
+    json_open(o, "schema", '{');
+    json_put_str(o, "type", "object");
+    json_open(o, "properties", '{');
+    for (int i = 0; i < route->n_fields; i++) {
+        json_open(o, route->fields[i].name, '{');
+        put_schema(&route->fields[i], o);
+        json_close(o, '}');
+    }
+    json_close(o, '}');
+    json_open(o, "required", '[');
+    for (int i = 0; i < route->n_fields; i++)
+        if (route->fields[i].required)
+            json_put_str(o, NULL, route->fields[i].name);
+    json_close(o, ']');
+    json_close(o, '}');
+    json_close(o, '}');
+    json_close(o, '}');
+    json_close(o, '}');
+}
+
+static void put_parameter(const char *name, const char *in, const struct field *f,
+                          struct json_out *o)
+{
+    json_open(o, NULL, '{');
+    json_put_str(o, "name", name);
+    json_put_str(o, "in", in);
+    json_put_bool(o, "required", !f || f->required);
+    json_open(o, "schema", '{');
+    if (f)
+        put_schema(f, o);
+    else
+        json_put_str(o, "type", "string");
+    json_close(o, '}');
+    json_close(o, '}');
+}
+
+static void put_parameters(const struct route *route, struct json_out *o)
+{
+    json_open(o, "parameters", '[');
+    if (strstr(route->path, "{id}"))
+        put_parameter("id", "path", NULL, o);
+    for (int i = 0; i < route->n_fields && !strcmp(route->method, "GET"); i++)
+        put_parameter(route->fields[i].name, "query", &route->fields[i], o);
+    json_close(o, ']');
+}
+
+static void put_answer(const char *status, const char *about, const char *type, const char *schema,
+                       struct json_out *o)
+{
+    json_open(o, status, '{');
+    json_put_str(o, "description", about);
+    json_open(o, "content", '{');
+    json_open(o, type, '{');
+    json_open(o, "schema", '{');
+    if (*schema == '#')
+        json_put_str(o, "$ref", schema);
+    else
+        json_put_str(o, "type", schema);
+    json_close(o, '}');
+    json_close(o, '}');
+    json_close(o, '}');
+    json_close(o, '}');
+}
+
+static void put_answers(const struct route *route, struct json_out *o)
+{
+    bool text = route->handle == route_metrics;
+    bool may_miss = strstr(route->path, "{id}") || !strcmp(route->method, "POST");
+
+    json_open(o, "responses", '{');
+    put_answer("200", "Successful Response", text ? "text/plain" : "application/json",
+               text ? "string" : "object", o);
+    if (may_miss)
+        put_answer("404", "Not Found", "application/json", "#/components/schemas/Error", o);
+    if (route->n_fields)
+        put_answer("422", "Validation Error", "application/json",
+                   "#/components/schemas/HTTPValidationError", o);
+    if (!strcmp(route->path, "/readyz"))
+        put_answer("503", "Draining", "application/json", "object", o);
+    json_close(o, '}');
+}
+
+/* "recommend_batch" of "/recommend/batch" */
+static void put_operation_id(const struct route *route, struct json_out *o)
+{
+    AUTO(buf) id = {0};
+
+    buf_puts(&id, !strcmp(route->method, "GET") ? "get" : "post");
+    for (const char *c = route->path; *c; c++)
+        if (*c != '{' && *c != '}')
+            buf_putc(&id, *c == '/' || *c == '.' ? '_' : *c);
+    json_put_str(o, "operationId", buf_str(&id));
+}
+
+static void put_operation(const struct route *route, struct json_out *o)
+{
+    bool posts = !strcmp(route->method, "POST");
+
+    json_open(o, posts ? "post" : "get", '{');
+    json_put_str(o, "summary", route->summary);
+    put_operation_id(route, o);
+    put_parameters(route, o);
+    if (posts)
+        put_body(route, o);
+    put_answers(route, o);
+    json_close(o, '}');
+}
+
+static void put_components(struct json_out *o)
+{
+    static const char schemas[] =
+        "{\"Error\":{\"type\":\"object\",\"properties\":{\"detail\":{\"type\":\"string\"}},"
+        "\"required\":[\"detail\"]},\"HTTPValidationError\":{\"type\":\"object\",\"properties\":{"
+        "\"detail\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/"
+        "ValidationError\"}}},\"required\":[\"detail\"]},\"ValidationError\":{\"type\":\"object\","
+        "\"properties\":{\"loc\":{\"type\":\"array\",\"items\":{\"type\":[\"string\",\"integer\"]}}"
+        ","
+        "\"msg\":{\"type\":\"string\"},\"type\":{\"type\":\"string\"}},\"required\":[\"loc\","
+        "\"msg\",\"type\"]}}";
+
+    json_open(o, "components", '{');
+    json_open(o, "schemas", '{');
+    json_put_members(o, schemas);
+    json_close(o, '}');
+    json_close(o, '}');
+}
+
+void route_openapi(const struct call *, struct http_reply *r)
+{
+    struct json_out *o = &r->body;
+
+    json_open(o, NULL, '{');
+    json_put_str(o, "openapi", "3.1.0");
+    json_open(o, "info", '{');
+    json_put_str(o, "title", "Kindred");
+    json_put_str(o, "version", KINDRED_VERSION);
+    json_close(o, '}');
+    json_open(o, "paths", '{');
+    for (int i = 0; i < n_routes; i++) {
+        json_open(o, route_table[i].path, '{');
+        put_operation(&route_table[i], o);
+        json_close(o, '}');
+    }
+    json_close(o, '}');
+    put_components(o);
+    json_close(o, '}');
+}

@@ -1,0 +1,60 @@
+/* routes.h - the routes, and what is counted of them: between api.c, which calls them, and the
+ * files that have them. */
+#ifndef KINDRED_ROUTES_H
+#define KINDRED_ROUTES_H
+
+#include "serve/api.h"
+#include "serve/body.h"
+
+#include <pthread.h>
+
+/* A request in the hands of a route: it sees one model from start to end. */
+struct call {
+    struct api *api;
+    struct served *served;
+    struct finder_room *room;
+    const struct http_request *request;
+    const char *id; /* what stands in the path for "{id}" */
+    struct traffic *traffic;
+};
+
+struct route {
+    const char *method, *path; /* "/items/{id}" */
+    void (*handle)(const struct call *call, struct http_reply *r);
+    const char *summary;
+    const struct field *fields; /* (n_fields) of the body, or for GET of the query */
+    int n_fields;
+};
+
+extern const struct route route_table[];
+extern const int n_routes;
+
+enum { ROUTES_MAX = 24, LATENCY_BUCKETS = 12, STATUSES = 8 };
+
+extern const int counted_statuses[STATUSES];         /* 0: any other */
+extern const double latency_bounds[LATENCY_BUCKETS]; /* s */
+
+/* One worker's numbers; others only read them. */
+struct traffic {
+    _Alignas(64) _Atomic uint64_t answers[ROUTES_MAX][STATUSES];
+    _Atomic uint64_t within[ROUTES_MAX][LATENCY_BUCKETS + 1]; /* the last: longer than all */
+    _Atomic uint64_t nanoseconds[ROUTES_MAX];
+    _Atomic uint64_t fallbacks;
+};
+
+struct api {
+    struct serving *serving;
+    int n_workers;
+    struct traffic *traffic; /* (n_workers) */
+    const struct http *_Atomic http;
+    int64_t started_ms;
+    _Atomic int64_t reloads, failed_reloads;
+    pthread_mutex_t lock; /* of what follows */
+    char *last_error;     /* of the last reload; NULL: it went well */
+};
+
+/* metrics.c, openapi.c */
+void route_metrics(const struct call *call, struct http_reply *r);
+void route_openapi(const struct call *call, struct http_reply *r);
+
+#endif
