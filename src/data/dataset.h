@@ -84,8 +84,8 @@ void ids_release(struct ids *ids);
 /* What items are called, in their order: the title, or the id of one without. */
 NODISCARD bool titles_open(struct ids *titles, const char *dir, struct err *err);
 
-/* What is known of items beside their ids, in their order: a JSON object each, or "" for one of which
- * nothing is. */
+/* What is known of items beside their ids, in their order: a JSON object each, or "" for one of
+ * which nothing is. */
 NODISCARD bool item_meta_open(struct ids *meta, const char *dir, struct err *err);
 
 /* Cost: a binary search, of ids. -1 when there is no such id. */
