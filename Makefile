@@ -3,7 +3,7 @@ BUILD ?= build
 SETUP = $(if $(DUCKDB_DIR),"-Dduckdb_dir=$(DUCKDB_DIR)")
 SANITIZE = -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1
 
-.PHONY: build build-asan test quickstart docs bench-pipeline bench-data bench-train bench-eval bench-tune bench-dist lint format clean
+.PHONY: build build-asan test quickstart docs bench-pipeline bench-data bench-train bench-eval bench-tune bench-dist bench-serve lint format clean
 
 build: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -44,6 +44,9 @@ bench-train: build
 # PARTS as above; bench/eval.py says which there are.
 bench-eval: build
 	@python3 bench/eval.py $(BUILD)/kindred "$(GOWALLA)" "$(AMAZON)" "$(BENCH_DIR)"
+
+bench-serve: build
+	@python3 bench/serve.py $(BUILD)/kindred "$(GOWALLA)" "$(BENCH_DIR)"
 
 bench-dist: build
 	@python3 bench/dist.py $(BUILD)/kindred "$(GOWALLA)" "$(BENCH_DIR)"

@@ -333,7 +333,7 @@ static void the_content_type_says_whether_it_is_json(void **)
 
 static void unknown_paths_are_not_found(void **)
 {
-    static const char *const paths[] = {"/", "", "/nonesuch", "/health/", "/healt", "/recommend/x"};
+    static const char *const paths[] = {"//", "", "/nonesuch", "/health/", "/healt", "/recommend/x"};
 
     for (int i = 0; i < ARRAY_LEN(paths); i++)
         expect("GET", paths[i], "", "", 404, "{\"detail\":\"Not Found\"}");

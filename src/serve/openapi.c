@@ -122,12 +122,14 @@ static void put_answer(const char *status, const char *about, const char *type, 
 
 static void put_answers(const struct route *route, struct json_out *o)
 {
-    bool text = route->handle == route_metrics;
+    const char *type = route->handle == route_metrics ? "text/plain"
+                       : !strcmp(route->path, "/")    ? "text/html"
+                                                      : "application/json";
+    bool text = strcmp(type, "application/json") != 0;
     bool may_miss = strstr(route->path, "{id}") || !strcmp(route->method, "POST");
 
     json_open(o, "responses", '{');
-    put_answer("200", "Successful Response", text ? "text/plain" : "application/json",
-               text ? "string" : "object", o);
+    put_answer("200", "Successful Response", type, text ? "string" : "object", o);
     if (may_miss)
         put_answer("404", "Not Found", "application/json", "#/components/schemas/Error", o);
     if (route->n_fields)

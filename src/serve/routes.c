@@ -1,8 +1,7 @@
 #include "serve/routes.h"
 
 #include "base/clock.h"
-
-#include <math.h>
+#include "base/embedded.h"
 
 enum { LAST_ITEMS = 10, USERS_A_BATCH = 1000 };
 
@@ -386,7 +385,54 @@ static void show_user(const struct call *call, struct http_reply *r)
     json_close(&r->body, '}');
 }
 
+struct users_query {
+    bool any;
+};
+
+static const struct field users_fields[] = {{.name = "any",
+                                             .kind = FIELD_BOOL,
+                                             .offset = offsetof(struct users_query, any),
+                                             .by_default = "false",
+                                             .about = "some from anywhere, not the first ones"}};
+
+/* Some whom the model knows, to try things on. */
+static void list_users(const struct call *call, struct http_reply *r)
+{
+    enum { SHOWN = 50, TRIES = 1000 };
+    const struct served *s = call->served;
+    struct users_query asked = {0};
+    AUTO(json_doc) doc = {0};
+    int32_t n = s->catalog.users.n, at, shown = 0;
+
+    if (!query_read(call->request, users_fields, ARRAY_LEN(users_fields), &doc, &asked, r))
+        return;
+    at = asked.any && n ? (int32_t)(clock_epoch_ms() % n) : 0;
+    json_open(&r->body, NULL, '{');
+    json_open(&r->body, "users", '[');
+    for (int32_t k = 0; k < MIN(n, TRIES) && shown < SHOWN; k++) {
+        int32_t user = (at + k) % n;
+        struct query q = query_of_user(&s->catalog.seen, user);
+
+        if (q.n_history && is_served(s, &q)) {
+            json_put_str(&r->body, NULL, ids_get(&s->catalog.users, user));
+            shown++;
+        }
+    }
+    json_close(&r->body, ']');
+    json_close(&r->body, '}');
+}
+
 /* ---- the server itself ---- */
+
+extern const struct embedded serve_pages[];
+
+static void index_page(const struct call *, struct http_reply *r)
+{
+    r->content_type = "text/html; charset=utf-8";
+    buf_puts(&r->headers, "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; "
+                          "script-src 'unsafe-inline'; connect-src 'self'\r\n");
+    buf_puts(&r->body.buf, serve_pages[0].text);
+}
 
 static void health(const struct call *call, struct http_reply *r)
 {
@@ -457,8 +503,10 @@ const struct route route_table[] = {
      FIELDS(session_fields)},
     {"GET", "/items/{id}", show_item, "What is known of an item", NO_FIELDS},
     {"GET", "/items/{id}/similar", similar, "Items like this one", FIELDS(similar_fields)},
+    {"GET", "/users", list_users, "Some users, to try", FIELDS(users_fields)},
     {"GET", "/users/{id}", show_user, "Whether a user is known, and what the user took last",
      NO_FIELDS},
+    {"GET", "/", index_page, "A page to look with", NO_FIELDS},
     {"GET", "/health", health, "What is served", NO_FIELDS},
     {"GET", "/livez", livez, "The process is alive", NO_FIELDS},
     {"GET", "/readyz", readyz, "Whether requests are welcome", NO_FIELDS},

@@ -155,7 +155,7 @@ def test_an_id_does_not_end_at_a_zero_byte(server, user):
 # Routes and methods
 
 
-@pytest.mark.parametrize("method, path", [("GET", "/"), ("GET", "/nonesuch"), ("POST", "/recommend/x"),
+@pytest.mark.parametrize("method, path", [("GET", "//"), ("GET", "/nonesuch"), ("POST", "/recommend/x"),
                                           ("GET", "/health%00"), ("GET", "/../health"), ("GET", "//")])
 def test_an_unknown_path_is_not_found(server, method, path):
     reply = server.request(method, path)
