@@ -50,6 +50,13 @@ def kindred():
 
 
 @pytest.fixture(scope="session")
+def once(kindred):
+    """What takes long and is others' code for the most part is tried beside the plain build alone."""
+    if kindred.is_sanitized():
+        pytest.skip("tried once, beside the plain build")
+
+
+@pytest.fixture(scope="session")
 def mpirun():
     """mpirun(impl, n, *args): the finished job of kindred with these args on n ranks; test_ranks.py tells more."""
     return mpi.Launcher(PROGRAM.parent)

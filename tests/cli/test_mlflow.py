@@ -54,7 +54,7 @@ def surroundings():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def there():
+def there(once):
     if not (FOLDER / "mlflow").exists():
         pytest.skip("no MLflow in .deps/mlflow: skipped what it reads")
 

@@ -32,7 +32,7 @@ def server(kindred, described, tmp_path_factory):
 
 
 @pytest.fixture
-def page(server):
+def page(once, server):
     if not CHROMIUM:
         pytest.skip("no chromium here: skipped what it shows")
     sync_api = pytest.importorskip("playwright.sync_api")

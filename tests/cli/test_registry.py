@@ -228,13 +228,13 @@ def check_lists(kindred, dataset, tmp_path):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_python_recommends_what_the_server_does(kindred, tracked, dataset, tmp_path, name):
+def test_python_recommends_what_the_server_does(once, kindred, tracked, dataset, tmp_path, name):
     tracked(None, "--log-model", "--model", name.split()[0], *MODELS[name])
     assert check_lists(kindred, dataset, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["mf", "ials"])
-def test_python_folds_in_whom_training_did_not_see(kindred, tracked, reviews, tmp_path, name):
+def test_python_folds_in_whom_training_did_not_see(once, kindred, tracked, reviews, tmp_path, name):
     kindred.ok("preprocess", "--input", reviews, "--output-dir", tmp_path / "data", "--split", "temporal", "--min-user", 1,
                "--min-item", 1, "--train-ratio", 0.4, "--val-ratio", 0.4)
     tracked(None, "--log-model", "--model", name, *MODELS[name], data=tmp_path / "data")
@@ -245,7 +245,7 @@ def test_python_folds_in_whom_training_did_not_see(kindred, tracked, reviews, tm
 
 
 @pytest.mark.parametrize("how", ["score", "rank"])
-def test_python_blends(kindred, tracked, dataset, tmp_path, how):
+def test_python_blends(once, kindred, tracked, dataset, tmp_path, how):
     for name in ("popularity", "gf"):
         kindred.ok("train", "--data-dir", dataset, "--model", name, "--output-dir", tmp_path / name)
     tracked(None, "--log-model", "--model", "blend", "--normalize", how, "--parts",

@@ -341,7 +341,7 @@ def test_a_dataset_that_cannot_be_made_fails_its_trials_alone(kindred, reviews, 
 
 
 def test_a_sweep_over_datasets_goes_on_after_a_kill(kindred, reviews, tmp_path, config):
-    path = config(DATA.replace("epochs: 2", "epochs: 1500"))
+    path = config(DATA.replace("epochs: 2", "epochs: 800"))
     job = subprocess.Popen(kindred.command("sweep", "--input", reviews, "--config", path, "--quiet"), cwd=tmp_path,
                            env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not stamps(tmp_path):
