@@ -41,7 +41,7 @@ static int start(void **)
                         .item_meta = {4, meta_offsets, meta_bytes},
                         .seen = {seen_offsets, seen, NULL, 6}};
 
-    serving = serving_new(served_new(&c, "here", 1), 1);
+    serving = serving_new(served_new(&c, NULL, "here", 1), 1);
     api = api_new(serving, 1);
     return 0;
 }
@@ -333,7 +333,8 @@ static void the_content_type_says_whether_it_is_json(void **)
 
 static void unknown_paths_are_not_found(void **)
 {
-    static const char *const paths[] = {"//", "", "/nonesuch", "/health/", "/healt", "/recommend/x"};
+    static const char *const paths[] = {"//",       "",       "/nonesuch",
+                                        "/health/", "/healt", "/recommend/x"};
 
     for (int i = 0; i < ARRAY_LEN(paths); i++)
         expect("GET", paths[i], "", "", 404, "{\"detail\":\"Not Found\"}");
@@ -356,7 +357,7 @@ static void other_methods_are_told_which_are_allowed(void **)
         ask(cases[i].method, cases[i].path, "", "", &r);
         assert_int_equal(r.status, 405);
         assert_string_equal(r.body.buf.data, "{\"detail\":\"Method Not Allowed\"}");
-        assert_string_equal(r.headers.data, cases[i].allow);
+        assert_int_equal(strncmp(r.headers.data, cases[i].allow, strlen(cases[i].allow)), 0);
         http_reply_release(&r);
     }
 }

@@ -21,13 +21,14 @@ static void put_in_place(struct reload *r)
 {
     const struct reload_plan *p = &r->plan;
     AUTO(catalog) c = {0};
+    struct keys *keys = NULL;
     struct err err = {0};
     AUTO_FREE char *what = NULL;
     double begun = clock_seconds();
-    bool ok = p->open(p->context, &c, &what, &err);
+    bool ok = p->open(p->context, &c, &keys, &what, &err);
 
     if (ok)
-        serving_replace(p->serving, served_new(&c, what, p->n_workers));
+        serving_replace(p->serving, served_new(&c, keys, what, p->n_workers));
     if (ok)
         log_info("serve.reloaded", "model=\"%s\" seconds=%.2f", what, clock_seconds() - begun);
     else

@@ -13,7 +13,8 @@ struct reload_plan {
     double watch_s; /* between two looks at where the model is from; 0: only when asked */
 
     /* Open what is there now; what: to be freed, tells one from another, and where it's from. */
-    bool (*open)(void *context, struct catalog *out, char **what, struct err *err);
+    bool (*open)(void *context, struct catalog *out, struct keys **keys, char **what,
+                 struct err *err);
     /* What is there now, to be freed; NULL: it can't be known. */
     char *(*look)(void *context);
     void *context;

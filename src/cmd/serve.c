@@ -23,6 +23,9 @@
     X(S, double, watch, 0, 0, 1e6, "SECONDS",                                                      \
       "look that often whether another model is there (a new file, or another version of the "     \
       "alias), and serve it; 0: only on SIGHUP")                                                   \
+    X(S, opt_text, keys, NULL, 0, 0, "FILE",                                                       \
+      "who may ask: a line NAME SHA256 [REQUESTS-A-SECOND] [admin] for each key (default "         \
+      "anybody)")                                                                                  \
     X(S, bool, check, false, 0, 0, NULL, "look whether model and data can be served, and end")     \
     X(S, opt_text, host, "127.0.0.1", 1, 0, "HOST",                                                \
       "address to listen on; 0.0.0.0 is all of this machine's")                                    \
@@ -84,6 +87,18 @@ static char *describe_file(const char *path)
                          (unsigned long long)st.st_mtim.tv_nsec);
 }
 
+/* The model's, and the keys' behind it, where there are some. */
+static char *with_keys(const struct serve_opts *o, char *model)
+{
+    AUTO_FREE char *keys = o->keys ? describe_file(o->keys) : NULL;
+    char *both = model && keys ? xasprintf("%s#%s", model, keys) : NULL;
+
+    if (!both)
+        return model;
+    free(model);
+    return both;
+}
+
 static char *look(void *context)
 {
     const struct serve_opts *o = context;
@@ -93,21 +108,35 @@ static char *look(void *context)
     char *what = NULL;
 
     if (!o->model_uri)
-        return describe_file(o->model_path);
+        return with_keys(o, describe_file(o->model_path));
     (void)!resolve(o, &r, &ref, &what, &ignored);
     registry_close(r);
-    return what;
+    return with_keys(o, what);
 }
 
-static bool open_catalog(void *context, struct catalog *c, char **what, struct err *err)
+static bool open_model(const struct serve_opts *o, struct catalog *c, char **what, struct err *err)
 {
-    const struct serve_opts *o = context;
-
-    *what = NULL;
     if (o->model_uri)
         return fetch_catalog(o, c, what, err);
     *what = describe_file(o->model_path);
     return catalog_open(c, o->model_path, o->data_dir, err);
+}
+
+static bool open_all(void *context, struct catalog *c, struct keys **keys, char **what,
+                     struct err *err)
+{
+    const struct serve_opts *o = context;
+
+    *what = NULL;
+    if (o->keys && !keys_load(keys, o->keys, err))
+        return false;
+    if (open_model(o, c, what, err)) {
+        *what = with_keys(o, *what);
+        return true;
+    }
+    keys_free(*keys);
+    *keys = NULL;
+    return false;
 }
 
 /* ---- the server ---- */
@@ -134,7 +163,7 @@ static bool run_server(const struct serve_opts *o, int threads, struct serving *
                                                                .api = api,
                                                                .n_workers = threads,
                                                                .watch_s = o->watch,
-                                                               .open = open_catalog,
+                                                               .open = open_all,
                                                                .look = look,
                                                                .context = (void *)(uintptr_t)o,
                                                                .now = now});
@@ -153,8 +182,11 @@ static bool run_server(const struct serve_opts *o, int threads, struct serving *
         .handle = api_handle,
         .context = api,
     };
-    bool ok = run_http(&config, api, err);
+    bool ok;
 
+    api_set_reload(api, reload ? reload_ask : NULL, reload);
+    ok = run_http(&config, api, err);
+    api_set_reload(api, NULL, NULL);
     reload_stop(reload);
     return ok;
 }
@@ -163,19 +195,21 @@ static bool serve(const struct serve_opts *o, struct err *err)
 {
     AUTO(catalog) catalog = {0};
     AUTO_FREE char *what = NULL;
+    struct keys *keys = NULL;
     int threads = o->threads ? o->threads : cores();
     struct serving *serving;
     struct api *api;
     bool ok;
 
-    if (!open_catalog((void *)(uintptr_t)o, &catalog, &what, err))
+    if (!open_all((void *)(uintptr_t)o, &catalog, &keys, &what, err))
         return false;
     if (o->check) {
+        keys_free(keys);
         printf("%s: %s of %d users and %d items\n", o->model_uri ? what : o->model_path,
                catalog.model->ops->name, catalog.users.n, catalog.items.n);
         return true;
     }
-    serving = serving_new(served_new(&catalog, what, threads), threads);
+    serving = serving_new(served_new(&catalog, keys, what, threads), threads);
     api = api_new(serving, threads);
     ok = run_server(o, threads, serving, api, what, err);
     api_free(api);

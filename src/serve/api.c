@@ -2,7 +2,9 @@
 
 #include "base/clock.h"
 
-const int counted_statuses[STATUSES] = {200, 202, 401, 404, 405, 422, 503, 0};
+#include <strings.h>
+
+const int counted_statuses[STATUSES] = {200, 202, 401, 403, 404, 422, 429, 0};
 const double latency_bounds[LATENCY_BUCKETS] = {0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005,
                                                 0.001,   0.0025,   0.005,   0.01,   0.1,     1};
 
@@ -32,6 +34,12 @@ void api_free(struct api *a)
 void api_set_http(struct api *a, const struct http *http)
 {
     atomic_store(&a->http, http);
+}
+
+void api_set_reload(struct api *a, void (*ask)(void *context), void *context)
+{
+    a->ask_reload = ask;
+    a->reload_context = context;
 }
 
 void api_note_reload(struct api *a, const char *error)
@@ -126,6 +134,71 @@ static void count(struct traffic *t, int route, int status, double seconds)
     add(&t->nanoseconds[route], (uint64_t)(seconds * 1e9));
 }
 
+/* ---- who asks ---- */
+
+/* The reply is the answer where it's false. Without a file of keys anybody may ask, but not for
+ * what takes an admin's. */
+static bool is_let(const struct served *s, enum needs needs, const struct http_request *q,
+                   struct http_reply *r)
+{
+    static const char scheme[] = "bearer ";
+    const size_t skip = sizeof scheme - 1;
+    bool is_bearer = q->authorization.len > skip && !strncasecmp(q->authorization.at, scheme, skip);
+    enum key_answer answer;
+
+    if (needs == NEEDS_NOTHING || (!s->keys && needs != NEEDS_ADMIN))
+        return true;
+    if (!s->keys) {
+        http_reply_detail(r, 403, "This takes an admin's key, and the server has no keys");
+        return false;
+    }
+    answer = is_bearer ? keys_ask(s->keys, q->authorization.at + skip, q->authorization.len - skip)
+                       : KEY_UNKNOWN;
+    if (answer == KEY_UNKNOWN) {
+        buf_puts(&r->headers, "WWW-Authenticate: Bearer\r\n");
+        http_reply_detail(r, 401, is_bearer ? "Invalid key" : "Not authenticated");
+    } else if (answer == KEY_TOO_OFTEN) {
+        buf_puts(&r->headers, "Retry-After: 1\r\n");
+        http_reply_detail(r, 429, "Too many requests with this key");
+    } else if (needs == NEEDS_ADMIN && answer != KEY_ADMIN) {
+        http_reply_detail(r, 403, "This takes an admin's key");
+    } else {
+        return true;
+    }
+    return false;
+}
+
+/* ---- which request it was ---- */
+
+static bool is_plain(struct http_text t)
+{
+    enum { MOST = 128 };
+
+    for (size_t i = 0; i < t.len; i++)
+        if (t.at[i] <= ' ' || t.at[i] > '~')
+            return false;
+    return t.len > 0 && t.len <= MOST;
+}
+
+/* The caller's id, or one of our own; and the caller's trace. */
+static void put_ids(struct api *a, int worker, const struct http_request *q, struct http_reply *r)
+{
+    uint64_t *n = &a->traffic[worker].n_ids;
+
+    buf_puts(&r->headers, "X-Request-ID: ");
+    if (is_plain(q->request_id))
+        buf_put(&r->headers, q->request_id.at, q->request_id.len);
+    else
+        buf_printf(&r->headers, "%08llx%02x%08llx", (unsigned long long)a->started_ms & 0xffffffff,
+                   (unsigned)worker & 0xff, (unsigned long long)(*n)++);
+    buf_puts(&r->headers, "\r\n");
+    if (!is_plain(q->traceparent))
+        return;
+    buf_puts(&r->headers, "traceparent: ");
+    buf_put(&r->headers, q->traceparent.at, q->traceparent.len);
+    buf_puts(&r->headers, "\r\n");
+}
+
 /* ---- */
 
 static void call_route(struct api *a, int worker, int route, const struct http_request *q,
@@ -139,13 +212,14 @@ static void call_route(struct api *a, int worker, int route, const struct http_r
         return;
     }
     s = serving_hold(a->serving, worker);
-    route_table[route].handle(&(struct call){.api = a,
-                                             .served = s,
-                                             .room = &s->rooms[worker],
-                                             .request = q,
-                                             .id = buf_str(&decoded),
-                                             .traffic = &a->traffic[worker]},
-                              r);
+    if (is_let(s, route_table[route].needs, q, r))
+        route_table[route].handle(&(struct call){.api = a,
+                                                 .served = s,
+                                                 .room = &s->rooms[worker],
+                                                 .request = q,
+                                                 .id = buf_str(&decoded),
+                                                 .traffic = &a->traffic[worker]},
+                                  r);
     serving_let_go(a->serving, worker);
 }
 
@@ -156,6 +230,7 @@ void api_handle(void *api, int worker, const struct http_request *q, struct http
     double begun = clock_seconds();
     int route = find_route(q, &id, r);
 
+    put_ids(a, worker, q, r);
     if (route < 0)
         return;
     call_route(a, worker, route, q, id, r);

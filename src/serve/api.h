@@ -20,6 +20,9 @@ void api_free(struct api *a);
 /* Once it's there: what /metrics tells of connections. */
 void api_set_http(struct api *a, const struct http *http);
 
+/* What POST /model/reload calls, if its key lets it; from any thread. */
+void api_set_reload(struct api *a, void (*ask)(void *context), void *context);
+
 /* How putting another model in its place went, for /model and /metrics. error: NULL, it went well;
  * copied. From one thread. */
 void api_note_reload(struct api *a, const char *error);

@@ -36,10 +36,21 @@ enum {
  * each phase are a queue in the order of their deadlines. */
 enum phase { IDLE, REQUEST, SENDING, LINGER, PHASES };
 
-enum field { FIELD_HOST, FIELD_TYPE, FIELD_EXPECT, FIELD_CODING, FIELDS, FIELD_OTHER = FIELDS };
+enum field {
+    FIELD_HOST,
+    FIELD_TYPE,
+    FIELD_EXPECT,
+    FIELD_CODING,
+    FIELD_AUTHORIZATION,
+    FIELD_REQUEST_ID,
+    FIELD_TRACEPARENT,
+    FIELDS,
+    FIELD_OTHER = FIELDS
+};
 
-static const char *const field_names[FIELDS] = {"host", "content-type", "expect",
-                                                "transfer-encoding"};
+static const char *const field_names[FIELDS] = {
+    "host",          "content-type", "expect",     "transfer-encoding",
+    "authorization", "x-request-id", "traceparent"};
 
 enum { FIELD_NAME_MAX = 20 };
 
@@ -120,13 +131,17 @@ static const struct {
     const char *reason;
 } reasons[] = {
     {200, "OK"},
+    {202, "Accepted"},
     {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {403, "Forbidden"},
     {404, "Not Found"},
     {405, "Method Not Allowed"},
     {408, "Request Timeout"},
     {413, "Content Too Large"},
     {417, "Expectation Failed"},
     {422, "Unprocessable Content"},
+    {429, "Too Many Requests"},
     {431, "Request Header Fields Too Large"},
     {501, "Not Implemented"},
     {503, "Service Unavailable"},
@@ -546,6 +561,12 @@ static void forget_request(struct conn *c)
     forget(&c->body);
 }
 
+/* What stands there once; twice is as good as not. */
+static struct http_text only(const struct conn *c, enum field f)
+{
+    return c->count[f] == 1 ? text_of(c, c->value[f]) : (struct http_text){0};
+}
+
 /* Set path and query from the target: "/path?query", or "http://host/path?query". */
 static void split_target(struct http_text target, struct http_request *q)
 {
@@ -570,6 +591,9 @@ static void answer(struct conn *c, bool more_in_hand)
     struct loop *l = c->loop;
     struct http_request q = {.method = llhttp_method_name((llhttp_method_t)c->parser.method),
                              .content_type = text_of(c, c->value[FIELD_TYPE]),
+                             .authorization = only(c, FIELD_AUTHORIZATION),
+                             .request_id = only(c, FIELD_REQUEST_ID),
+                             .traceparent = only(c, FIELD_TRACEPARENT),
                              .body = {buf_str(&c->body), c->body.len}};
     bool keep = llhttp_should_keep_alive(&c->parser) && c->parser.method != HTTP_CONNECT;
 

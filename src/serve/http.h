@@ -22,7 +22,8 @@ struct http_request {
     const char *method;            /* "GET" */
     struct http_text path;         /* "/items/B7", as it was sent: still percent-encoded */
     struct http_text query;        /* after the '?' */
-    struct http_text content_type; /* len 0: there was none */
+    struct http_text content_type; /* len 0: there was none, here and below */
+    struct http_text authorization, request_id, traceparent;
     struct http_text body;
 };
 

@@ -492,27 +492,45 @@ static void show_model(const struct call *call, struct http_reply *r)
     json_close(o, '}');
 }
 
+static void reload_model(const struct call *call, struct http_reply *r)
+{
+    struct api *a = call->api;
+
+    if (!a->ask_reload) {
+        http_reply_detail(r, 503, "This server loads no other model");
+        return;
+    }
+    a->ask_reload(a->reload_context);
+    r->status = 202;
+    put_status("accepted", r);
+}
+
 #define FIELDS(list) list, ARRAY_LEN(list)
 #define NO_FIELDS    NULL, 0
 
 const struct route route_table[] = {
-    {"POST", "/recommend", recommend, "A user's best items", FIELDS(recommend_fields)},
-    {"POST", "/recommend/batch", recommend_batch, "The best items of many users",
+    {"POST", "/recommend", recommend, "A user's best items", NEEDS_KEY, FIELDS(recommend_fields)},
+    {"POST", "/recommend/batch", recommend_batch, "The best items of many users", NEEDS_KEY,
      FIELDS(batch_fields)},
     {"POST", "/recommend/session", recommend_session, "What goes with the items of a session",
-     FIELDS(session_fields)},
-    {"GET", "/items/{id}", show_item, "What is known of an item", NO_FIELDS},
-    {"GET", "/items/{id}/similar", similar, "Items like this one", FIELDS(similar_fields)},
-    {"GET", "/users", list_users, "Some users, to try", FIELDS(users_fields)},
+     NEEDS_KEY, FIELDS(session_fields)},
+    {"GET", "/items/{id}", show_item, "What is known of an item", NEEDS_KEY, NO_FIELDS},
+    {"GET", "/items/{id}/similar", similar, "Items like this one", NEEDS_KEY,
+     FIELDS(similar_fields)},
+    {"GET", "/users", list_users, "Some users, to try", NEEDS_KEY, FIELDS(users_fields)},
     {"GET", "/users/{id}", show_user, "Whether a user is known, and what the user took last",
+     NEEDS_KEY, NO_FIELDS},
+    {"GET", "/", index_page, "A page to look with", NEEDS_NOTHING, NO_FIELDS},
+    {"GET", "/health", health, "What is served", NEEDS_NOTHING, NO_FIELDS},
+    {"GET", "/livez", livez, "The process is alive", NEEDS_NOTHING, NO_FIELDS},
+    {"GET", "/readyz", readyz, "Whether requests are welcome", NEEDS_NOTHING, NO_FIELDS},
+    {"GET", "/model", show_model, "The model that is served, and its age", NEEDS_KEY, NO_FIELDS},
+    {"POST", "/model/reload", reload_model, "Look for another model, and serve it", NEEDS_ADMIN,
      NO_FIELDS},
-    {"GET", "/", index_page, "A page to look with", NO_FIELDS},
-    {"GET", "/health", health, "What is served", NO_FIELDS},
-    {"GET", "/livez", livez, "The process is alive", NO_FIELDS},
-    {"GET", "/readyz", readyz, "Whether requests are welcome", NO_FIELDS},
-    {"GET", "/model", show_model, "The model that is served, and its age", NO_FIELDS},
-    {"GET", "/metrics", route_metrics, "Counts and latencies, for Prometheus", NO_FIELDS},
-    {"GET", "/openapi.json", route_openapi, "This API as an OpenAPI document", NO_FIELDS},
+    {"GET", "/metrics", route_metrics, "Counts and latencies, for Prometheus", NEEDS_NOTHING,
+     NO_FIELDS},
+    {"GET", "/openapi.json", route_openapi, "This API as an OpenAPI document", NEEDS_NOTHING,
+     NO_FIELDS},
 };
 
 const int n_routes = ARRAY_LEN(route_table);

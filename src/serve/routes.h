@@ -22,6 +22,7 @@ struct route {
     const char *method, *path; /* "/items/{id}" */
     void (*handle)(const struct call *call, struct http_reply *r);
     const char *summary;
+    enum needs { NEEDS_KEY, NEEDS_NOTHING, NEEDS_ADMIN } needs; /* where there are keys */
     const struct field *fields; /* (n_fields) of the body, or for GET of the query */
     int n_fields;
 };
@@ -40,6 +41,7 @@ struct traffic {
     _Atomic uint64_t within[ROUTES_MAX][LATENCY_BUCKETS + 1]; /* the last: longer than all */
     _Atomic uint64_t nanoseconds[ROUTES_MAX];
     _Atomic uint64_t fallbacks;
+    uint64_t n_ids; /* of requests that came without one */
 };
 
 struct api {
@@ -48,6 +50,8 @@ struct api {
     struct traffic *traffic; /* (n_workers) */
     const struct http *_Atomic http;
     int64_t started_ms;
+    void (*ask_reload)(void *context); /* NULL: nobody does */
+    void *reload_context;
     _Atomic int64_t reloads, failed_reloads;
     pthread_mutex_t lock; /* of what follows */
     char *last_error;     /* of the last reload; NULL: it went well */

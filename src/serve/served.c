@@ -158,12 +158,13 @@ static void warm(struct served *s)
         (void)finder_find(s->finder, &s->rooms[0], &q, &hit);
 }
 
-struct served *served_new(struct catalog *c, const char *source, int n_workers)
+struct served *served_new(struct catalog *c, struct keys *keys, const char *source, int n_workers)
 {
     struct served *s = xcalloc(1, sizeof *s);
 
     s->catalog = *c;
     *c = (struct catalog){0};
+    s->keys = keys;
     s->finder = finder_new(s->catalog.model);
     s->n_workers = n_workers;
     s->rooms = xcalloc((size_t)n_workers, sizeof *s->rooms);
@@ -186,6 +187,7 @@ void served_free(struct served *s)
         finder_room_release(&s->rooms[w]);
     free(s->rooms);
     finder_free(s->finder);
+    keys_free(s->keys);
     catalog_release(&s->catalog);
     free(s->popular);
     free(s->counts);

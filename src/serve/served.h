@@ -5,6 +5,7 @@
 
 #include "model/finder.h"
 #include "serve/catalog.h"
+#include "serve/keys.h"
 
 /* An item that is of a category. */
 struct category {
@@ -24,12 +25,13 @@ struct served {
     struct category *categories; /* (n_categories) by name, then item */
     int64_t n_categories;
     struct buf names;
+    struct keys *keys; /* NULL: anybody may ask */
     char *source; /* where it is from, "models:/films/3"; behind a '#': what tells it from others */
     int64_t loaded_ms;
 };
 
-/* Takes the catalog over; source is copied. */
-struct served *served_new(struct catalog *c, const char *source, int n_workers);
+/* Takes catalog and keys over; source is copied. */
+struct served *served_new(struct catalog *c, struct keys *keys, const char *source, int n_workers);
 void served_free(struct served *s);
 
 /* Set the bits of the items that are of that category. */

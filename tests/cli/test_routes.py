@@ -1,5 +1,6 @@
 """serve: what each route answers, by what the dataset and the model hold."""
 
+import hashlib
 import json
 import os
 import re
@@ -300,3 +301,69 @@ def test_the_alias_is_followed(kindred, described, tmp_path):
             db.execute("UPDATE registered_model_aliases SET version = 2")
         told = await_reload(server, 1)
         assert (told["source"], told["model"]) == ("models:/films/2", "gf")
+
+
+# ---- who asks, and which request it was ----
+
+
+def keys_file(path, *lines):
+    """lines: (name, key, more)"""
+    path.with_suffix(".new").write_text("# who may ask\n\n" + "".join(
+        f"{name}\t{hashlib.sha256(key.encode()).hexdigest()} {more}\n" for name, key, more in lines))
+    os.replace(path.with_suffix(".new"), path)
+    return path
+
+
+def ask(server, key=None, method="POST", path="/recommend", user="nobody", headers=()):
+    more = [*headers, *([f"Authorization: Bearer {key}"] if key is not None else [])]
+    return server.request(method, path, headers=more, **({"json": {"user_id": user}} if method == "POST" else {}))
+
+
+def test_who_has_no_key_is_not_answered(kindred, described, models, known, tmp_path):
+    keys = keys_file(tmp_path / "keys", ("shop", "open sesame", ""), ("slow", "s", "2"), ("ops", "root", "- admin"))
+    with serving(kindred, tmp_path / "log", "--data-dir", described, "--model-path", models("popularity"), "--keys", keys) as server:
+        for key, detail in ((None, "Not authenticated"), ("", "Not authenticated"), ("open sesam", "Invalid key")):
+            reply = ask(server, key, user=known[0])
+            assert (reply.status, reply.json, reply.headers["www-authenticate"]) == (401, {"detail": detail}, "Bearer")
+        assert ask(server, "open sesame", user=known[0]).status == 200
+        for path in ("/", "/health", "/livez", "/readyz", "/metrics", "/openapi.json"):
+            assert ask(server, method="GET", path=path).status == 200
+        for path in ("/model", "/users", f"/users/{known[0]}"):
+            assert ask(server, method="GET", path=path).status == 401
+        assert ask(server, "open sesame", path="/model/reload").status == 403
+        codes = [ask(server, "s", user=known[0]).status for _ in range(8)]
+        assert codes[:2] == [200, 200] and 429 in codes and set(codes) <= {200, 429}
+        assert ask(server, "root", path="/model/reload").status == 202
+        end = time.monotonic() + 30
+        while (told := ask(server, "root", "GET", "/model").json)["reloads"] < 1:
+            assert time.monotonic() < end, told
+            time.sleep(0.02)
+        keys_file(keys, ("shop", "another", ""), ("ops", "root", "- admin"))
+        server.process.send_signal(signal.SIGHUP)
+        while ask(server, "open sesame", user=known[0]).status != 401:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        assert ask(server, "another", user=known[0]).status == 200
+
+
+def test_without_keys_nobody_reloads(server):
+    reply = ask(server, path="/model/reload")
+    assert reply.status == 403 and "no keys" in reply.json["detail"]
+
+
+@pytest.mark.parametrize("line", ["shop", "shop abc", f"shop {'0' * 64} many", f"shop {'0' * 64} 5 root", f"shop {'0' * 64} 5 admin x", "#"])
+def test_keys_that_are_none(kindred, described, models, tmp_path, line):
+    (tmp_path / "keys").write_text("\n" + line + "\n")
+    said = kindred.fails(1, "serve", "--data-dir", described, "--model-path", models("popularity"), "--keys", tmp_path / "keys")
+    assert f"{tmp_path}/keys:2: a key is" in said or "no key" in said and line == "#"
+
+
+def test_requests_have_ids(server, known):
+    own = [ask(server, user=known[0]).headers["x-request-id"] for _ in range(20)]
+    assert len(set(own)) == 20 and all(re.fullmatch("[0-9a-f]+", one) for one in own)
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    given = ask(server, user=known[0], headers=["X-Request-ID: shop-17", f"traceparent: {trace}"])
+    assert (given.headers["x-request-id"], given.headers["traceparent"]) == ("shop-17", trace)
+    assert server.request("GET", "/nonesuch", headers=["X-Request-ID: a"]).headers["x-request-id"] == "a"
+    for bad in ("x" * 129, "a b", "caf\u00e9"):
+        assert ask(server, user=known[0], headers=[f"X-Request-ID: {bad}"]).headers["x-request-id"] != bad
