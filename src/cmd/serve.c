@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "cmd/reload.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,6 +27,8 @@
     X(S, opt_text, keys, NULL, 0, 0, "FILE",                                                       \
       "who may ask: a line NAME SHA256 [REQUESTS-A-SECOND] [admin] for each key (default "         \
       "anybody)")                                                                                  \
+    X(S, opt_text, access_log, NULL, 0, 0, "FILE",                                                 \
+      "add a line of JSON for each request; - is stdout (default none)")                           \
     X(S, bool, check, false, 0, 0, NULL, "look whether model and data can be served, and end")     \
     X(S, opt_text, host, "127.0.0.1", 1, 0, "HOST",                                                \
       "address to listen on; 0.0.0.0 is all of this machine's")                                    \
@@ -191,11 +194,21 @@ static bool run_server(const struct serve_opts *o, int threads, struct serving *
     return ok;
 }
 
+static bool open_log(const struct serve_opts *o, int *log, struct err *err)
+{
+    if (o->access_log && !strcmp(o->access_log, "-"))
+        *log = STDOUT_FILENO;
+    else if (o->access_log)
+        *log = open(o->access_log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    return !o->access_log || *log >= 0 || err_errno(err, "open", o->access_log);
+}
+
 static bool serve(const struct serve_opts *o, struct err *err)
 {
     AUTO(catalog) catalog = {0};
     AUTO_FREE char *what = NULL;
     struct keys *keys = NULL;
+    int log = -1;
     int threads = o->threads ? o->threads : cores();
     struct serving *serving;
     struct api *api;
@@ -209,11 +222,18 @@ static bool serve(const struct serve_opts *o, struct err *err)
                catalog.model->ops->name, catalog.users.n, catalog.items.n);
         return true;
     }
+    if (!open_log(o, &log, err)) {
+        keys_free(keys);
+        return false;
+    }
     serving = serving_new(served_new(&catalog, keys, what, threads), threads);
     api = api_new(serving, threads);
+    api_set_log(api, log);
     ok = run_server(o, threads, serving, api, what, err);
     api_free(api);
     serving_free(serving);
+    if (log > STDOUT_FILENO)
+        close(log);
     return ok;
 }
 

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 
 #include <strings.h>
+#include <unistd.h>
 
 const int counted_statuses[STATUSES] = {200, 202, 401, 403, 404, 422, 429, 0};
 const double latency_bounds[LATENCY_BUCKETS] = {0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005,
@@ -17,6 +18,7 @@ struct api *api_new(struct serving *serving, int n_workers)
     a->traffic = xaligned((size_t)n_workers, sizeof *a->traffic);
     memset(a->traffic, 0, (size_t)n_workers * sizeof *a->traffic);
     a->started_ms = clock_epoch_ms();
+    a->log = -1;
     pthread_mutex_init(&a->lock, NULL);
     return a;
 }
@@ -34,6 +36,11 @@ void api_free(struct api *a)
 void api_set_http(struct api *a, const struct http *http)
 {
     atomic_store(&a->http, http);
+}
+
+void api_set_log(struct api *a, int file)
+{
+    a->log = file;
 }
 
 void api_set_reload(struct api *a, void (*ask)(void *context), void *context)
@@ -199,6 +206,42 @@ static void put_ids(struct api *a, int worker, const struct http_request *q, str
     buf_puts(&r->headers, "\r\n");
 }
 
+/* The id that put_ids wrote: the first of the headers. */
+static struct http_text id_of(const struct http_reply *r)
+{
+    const char *at = strstr(buf_str(&r->headers), "X-Request-ID: ");
+
+    at = at ? at + strlen("X-Request-ID: ") : "";
+    return (struct http_text){at, strcspn(at, "\r")};
+}
+
+/* One write a line: lines of several workers don't mix. */
+static void log_request(const struct api *a, int worker, const struct http_request *q,
+                        const struct http_reply *r, double seconds)
+{
+    AUTO(json_out) line = {0};
+    struct http_text id = id_of(r);
+    char now[CLOCK_ISO_MAX];
+    ssize_t written;
+
+    clock_iso(clock_epoch_ms(), now);
+    json_open(&line, NULL, '{');
+    json_put_str(&line, "time", now);
+    json_put_str(&line, "method", q->method);
+    json_put_strn(&line, "path", q->path.at, q->path.len);
+    json_put_int(&line, "status", r->status);
+    json_put_int(&line, "bytes", (int64_t)r->body.buf.len);
+    json_put_real(&line, "ms", (double)(int64_t)(seconds * 1e6) / 1000);
+    json_put_strn(&line, "request_id", id.at, id.len);
+    if (is_plain(q->traceparent))
+        json_put_strn(&line, "traceparent", q->traceparent.at, q->traceparent.len);
+    json_put_int(&line, "worker", worker);
+    json_close(&line, '}');
+    buf_putc(&line.buf, '\n');
+    written = write(a->log, line.buf.data, line.buf.len);
+    (void)written; /* a full disk is no reason not to answer */
+}
+
 /* ---- */
 
 static void call_route(struct api *a, int worker, int route, const struct http_request *q,
@@ -231,8 +274,10 @@ void api_handle(void *api, int worker, const struct http_request *q, struct http
     int route = find_route(q, &id, r);
 
     put_ids(a, worker, q, r);
-    if (route < 0)
-        return;
-    call_route(a, worker, route, q, id, r);
-    count(&a->traffic[worker], route, r->status, clock_seconds() - begun);
+    if (route >= 0) {
+        call_route(a, worker, route, q, id, r);
+        count(&a->traffic[worker], route, r->status, clock_seconds() - begun);
+    }
+    if (a->log >= 0)
+        log_request(a, worker, q, r, clock_seconds() - begun);
 }

@@ -20,6 +20,9 @@ void api_free(struct api *a);
 /* Once it's there: what /metrics tells of connections. */
 void api_set_http(struct api *a, const struct http *http);
 
+/* Write a line of JSON to that file for each request; -1: none. The file stays the caller's. */
+void api_set_log(struct api *a, int file);
+
 /* What POST /model/reload calls, if its key lets it; from any thread. */
 void api_set_reload(struct api *a, void (*ask)(void *context), void *context);
 

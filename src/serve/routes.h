@@ -50,6 +50,7 @@ struct api {
     struct traffic *traffic; /* (n_workers) */
     const struct http *_Atomic http;
     int64_t started_ms;
+    int log;                           /* a file; -1: none */
     void (*ask_reload)(void *context); /* NULL: nobody does */
     void *reload_context;
     _Atomic int64_t reloads, failed_reloads;

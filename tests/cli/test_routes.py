@@ -367,3 +367,18 @@ def test_requests_have_ids(server, known):
     assert server.request("GET", "/nonesuch", headers=["X-Request-ID: a"]).headers["x-request-id"] == "a"
     for bad in ("x" * 129, "a b", "caf\u00e9"):
         assert ask(server, user=known[0], headers=[f"X-Request-ID: {bad}"]).headers["x-request-id"] != bad
+
+
+def test_each_request_is_a_line_of_the_access_log(kindred, described, models, known, tmp_path):
+    path = tmp_path / "access.jsonl"
+    with serving(kindred, tmp_path / "log", "--data-dir", described, "--model-path", models("popularity"), "--access-log", path) as server:
+        reply = ask(server, user=known[0], headers=["X-Request-ID: one", "traceparent: 00-ab-cd-01"])
+        ask(server, method="GET", path='/none"such?x=1')
+        ask(server, user="nobody")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["method"], line["path"], line["status"]) for line in lines] == [
+        ("POST", "/recommend", 200), ("GET", '/none"such', 404), ("POST", "/recommend", 404)]
+    first = lines[0]
+    assert (first["request_id"], first["traceparent"], first["bytes"]) == ("one", "00-ab-cd-01", len(reply.body))
+    assert 0 <= first["ms"] < 1000 and re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]{8}Z", first["time"])
+    assert len({line["request_id"] for line in lines}) == 3
