@@ -29,6 +29,8 @@
       "anybody)")                                                                                  \
     X(S, opt_text, access_log, NULL, 0, 0, "FILE",                                                 \
       "add a line of JSON for each request; - is stdout (default none)")                           \
+    X(S, opt_text, cors, NULL, 0, 0, "ORIGIN,...",                                                 \
+      "whose pages' scripts may ask, such as https://shop.example; * is anybody's")                \
     X(S, bool, check, false, 0, 0, NULL, "look whether model and data can be served, and end")     \
     X(S, opt_text, host, "127.0.0.1", 1, 0, "HOST",                                                \
       "address to listen on; 0.0.0.0 is all of this machine's")                                    \
@@ -229,6 +231,7 @@ static bool serve(const struct serve_opts *o, struct err *err)
     serving = serving_new(served_new(&catalog, keys, what, threads), threads);
     api = api_new(serving, threads);
     api_set_log(api, log);
+    api_set_origins(api, o->cors);
     ok = run_server(o, threads, serving, api, what, err);
     api_free(api);
     serving_free(serving);

@@ -43,6 +43,11 @@ void api_set_log(struct api *a, int file)
     a->log = file;
 }
 
+void api_set_origins(struct api *a, const char *origins)
+{
+    a->origins = origins;
+}
+
 void api_set_reload(struct api *a, void (*ask)(void *context), void *context)
 {
     a->ask_reload = ask;
@@ -206,6 +211,47 @@ static void put_ids(struct api *a, int worker, const struct http_request *q, str
     buf_puts(&r->headers, "\r\n");
 }
 
+/* ---- pages of other origins (CORS) ---- */
+
+static bool is_welcome(const struct api *a, struct http_text origin)
+{
+    const char *at = a->origins && is_plain(origin) ? a->origins : "";
+
+    while (*at) {
+        size_t n = strcspn(at, ",");
+
+        if ((n == 1 && *at == '*') || (n == origin.len && !strncasecmp(at, origin.at, n)))
+            return true;
+        at += n + (at[n] == ',');
+    }
+    return false;
+}
+
+/* A browser's question whether its page may ask. */
+static bool is_preflight(const struct api *a, const struct http_request *q)
+{
+    return !strcmp(q->method, "OPTIONS") && is_welcome(a, q->origin);
+}
+
+static void put_origin(const struct api *a, const struct http_request *q, struct http_reply *r)
+{
+    if (!is_welcome(a, q->origin))
+        return;
+    buf_puts(&r->headers, "Access-Control-Allow-Origin: ");
+    buf_put(&r->headers, q->origin.at, q->origin.len);
+    buf_puts(&r->headers, "\r\nVary: Origin\r\nAccess-Control-Expose-Headers: X-Request-ID\r\n");
+}
+
+static void answer_preflight(struct http_reply *r)
+{
+    buf_puts(&r->headers, "Access-Control-Allow-Methods: GET, POST\r\n"
+                          "Access-Control-Allow-Headers: Authorization, Content-Type, "
+                          "X-Request-ID, traceparent\r\n"
+                          "Access-Control-Max-Age: 600\r\n");
+    r->content_type = "text/plain; charset=utf-8";
+    buf_puts(&r->body.buf, "OK");
+}
+
 /* The id that put_ids wrote: the first of the headers. */
 static struct http_text id_of(const struct http_reply *r)
 {
@@ -271,9 +317,13 @@ void api_handle(void *api, int worker, const struct http_request *q, struct http
     struct api *a = api;
     struct http_text id = {0};
     double begun = clock_seconds();
-    int route = find_route(q, &id, r);
+    bool preflight = is_preflight(a, q);
+    int route = preflight ? -1 : find_route(q, &id, r);
 
     put_ids(a, worker, q, r);
+    put_origin(a, q, r);
+    if (preflight)
+        answer_preflight(r);
     if (route >= 0) {
         call_route(a, worker, route, q, id, r);
         count(&a->traffic[worker], route, r->status, clock_seconds() - begun);

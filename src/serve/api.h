@@ -23,6 +23,10 @@ void api_set_http(struct api *a, const struct http *http);
 /* Write a line of JSON to that file for each request; -1: none. The file stays the caller's. */
 void api_set_log(struct api *a, int file);
 
+/* Which pages' scripts may ask, by their origins, separated by commas; "*": any. NULL: none but the
+ * server's own. Borrowed. */
+void api_set_origins(struct api *a, const char *origins);
+
 /* What POST /model/reload calls, if its key lets it; from any thread. */
 void api_set_reload(struct api *a, void (*ask)(void *context), void *context);
 

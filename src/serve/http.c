@@ -44,13 +44,14 @@ enum field {
     FIELD_AUTHORIZATION,
     FIELD_REQUEST_ID,
     FIELD_TRACEPARENT,
+    FIELD_ORIGIN,
     FIELDS,
     FIELD_OTHER = FIELDS
 };
 
 static const char *const field_names[FIELDS] = {
-    "host",          "content-type", "expect",     "transfer-encoding",
-    "authorization", "x-request-id", "traceparent"};
+    "host",          "content-type", "expect",      "transfer-encoding",
+    "authorization", "x-request-id", "traceparent", "origin"};
 
 enum { FIELD_NAME_MAX = 20 };
 
@@ -594,6 +595,7 @@ static void answer(struct conn *c, bool more_in_hand)
                              .authorization = only(c, FIELD_AUTHORIZATION),
                              .request_id = only(c, FIELD_REQUEST_ID),
                              .traceparent = only(c, FIELD_TRACEPARENT),
+                             .origin = only(c, FIELD_ORIGIN),
                              .body = {buf_str(&c->body), c->body.len}};
     bool keep = llhttp_should_keep_alive(&c->parser) && c->parser.method != HTTP_CONNECT;
 

@@ -50,7 +50,8 @@ struct api {
     struct traffic *traffic; /* (n_workers) */
     const struct http *_Atomic http;
     int64_t started_ms;
-    int log;                           /* a file; -1: none */
+    int log; /* a file; -1: none */
+    const char *origins;
     void (*ask_reload)(void *context); /* NULL: nobody does */
     void *reload_context;
     _Atomic int64_t reloads, failed_reloads;

@@ -382,3 +382,20 @@ def test_each_request_is_a_line_of_the_access_log(kindred, described, models, kn
     assert (first["request_id"], first["traceparent"], first["bytes"]) == ("one", "00-ab-cd-01", len(reply.body))
     assert 0 <= first["ms"] < 1000 and re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]{8}Z", first["time"])
     assert len({line["request_id"] for line in lines}) == 3
+
+
+def test_pages_of_named_origins_may_ask(kindred, described, models, known, tmp_path):
+    with serving(kindred, tmp_path / "log", "--data-dir", described, "--model-path", models("popularity"), "--cors",
+                 "https://shop.example,http://localhost:3000") as server:
+        for origin, welcome in (("https://shop.example", True), ("http://localhost:3000", True), ("https://shop.example.evil", False),
+                                ("null", False), (None, False)):
+            more = [f"Origin: {origin}"] if origin else []
+            reply = ask(server, user=known[0], headers=more)
+            assert reply.status == 200 and reply.headers.get("access-control-allow-origin") == (origin if welcome else None)
+            asked = server.request("OPTIONS", "/recommend", headers=[*more, "Access-Control-Request-Method: POST"])
+            assert asked.status == (200 if welcome else 405)
+            assert ("POST" in asked.headers.get("access-control-allow-methods", "")) == welcome
+
+
+def test_pages_of_no_other_origin_may_ask(server, known):
+    assert "access-control-allow-origin" not in ask(server, user=known[0], headers=["Origin: https://shop.example"]).headers
