@@ -31,6 +31,8 @@
       "add a line of JSON for each request; - is stdout (default none)")                           \
     X(S, opt_text, cors, NULL, 0, 0, "ORIGIN,...",                                                 \
       "whose pages' scripts may ask, such as https://shop.example; * is anybody's")                \
+    X(S, double, drain, 0, 0, 3600, "SECONDS",                                                     \
+      "on SIGTERM, go on for so long with /readyz answering 503, before no connection is taken")   \
     X(S, bool, check, false, 0, 0, NULL, "look whether model and data can be served, and end")     \
     X(S, opt_text, host, "127.0.0.1", 1, 0, "HOST",                                                \
       "address to listen on; 0.0.0.0 is all of this machine's")                                    \
@@ -180,6 +182,7 @@ static bool run_server(const struct serve_opts *o, int threads, struct serving *
         .max_body = o->max_body,
         .request_ms = (int64_t)(o->request_timeout * 1000),
         .idle_ms = IDLE_MS,
+        .drain_ms = (int64_t)(o->drain * 1000),
         .grace_ms = GRACE_MS,
         .stop_on_signal = true,
         .hang_up = reload_ask,

@@ -100,7 +100,7 @@ struct loop {
     int index, listener;
     uv_loop_t uv;
     uv_poll_t acceptable;
-    uv_timer_t tick, accept_pause;
+    uv_timer_t tick, accept_pause, drain;
     uv_async_t stop;
     uv_signal_t signals[3];
     uv_thread_t thread;
@@ -870,9 +870,8 @@ static void on_signal(uv_signal_t *handle, int signal)
         http_stop(l->http);
 }
 
-static void on_stop(uv_async_t *async)
+static void stop(struct loop *l)
 {
-    struct loop *l = async->data;
     struct conn *c, *next;
 
     accept_some(l, 1 << 16); /* the kernel has told these clients that they are connected */
@@ -880,6 +879,7 @@ static void on_stop(uv_async_t *async)
     l->drain_deadline = uv_now(&l->uv) + (uint64_t)l->http->config.grace_ms;
     uv_close((uv_handle_t *)&l->acceptable, NULL);
     uv_close((uv_handle_t *)&l->accept_pause, NULL);
+    uv_close((uv_handle_t *)&l->drain, NULL);
     uv_close((uv_handle_t *)&l->stop, NULL);
     close(l->listener);
     l->listener = -1;
@@ -891,6 +891,21 @@ static void on_stop(uv_async_t *async)
         if (!has_unread(c))
             conn_close(c);
     }
+}
+
+static void on_drained(uv_timer_t *timer)
+{
+    stop(timer->data);
+}
+
+static void on_stop(uv_async_t *async)
+{
+    struct loop *l = async->data;
+
+    if (!l->http->config.drain_ms)
+        stop(l);
+    else if (!uv_is_active((uv_handle_t *)&l->drain))
+        uv_timer_start(&l->drain, on_drained, (uint64_t)l->http->config.drain_ms, 0);
 }
 
 static void loop_init(struct loop *l, struct http *h, int index, int listener)
@@ -906,7 +921,7 @@ static void loop_init(struct loop *l, struct http *h, int index, int listener)
     l->listener = listener;
     for (int p = 0; p < PHASES; p++)
         l->queues[p] = (struct queue){.end = &l->queues[p].first, .span_ms = spans[p]};
-    l->acceptable.data = l->tick.data = l->accept_pause.data = l->stop.data = l;
+    l->acceptable.data = l->tick.data = l->accept_pause.data = l->drain.data = l->stop.data = l;
 }
 
 /* The handles of a loop. Fails where the process may have no more descriptors. */
@@ -920,6 +935,7 @@ static bool loop_open(struct loop *l, struct err *err)
     l->ready = true;
     uv_timer_init(&l->uv, &l->tick);
     uv_timer_init(&l->uv, &l->accept_pause);
+    uv_timer_init(&l->uv, &l->drain);
     failed = uv_async_init(&l->uv, &l->stop, on_stop);
     if (!failed)
         failed = uv_poll_init(&l->uv, &l->acceptable, l->listener);

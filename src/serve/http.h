@@ -48,12 +48,13 @@ struct http_config {
     const char *host;
     int port; /* 0: any that is free */
     int threads;
-    int max_connections;            /* over all loops; more of them get 503 */
-    int64_t max_body;               /* bytes; 413 */
-    int64_t request_ms;             /* from its first byte to its last; 408 */
-    int64_t idle_ms;                /* without a request; closed */
-    int64_t grace_ms;               /* for what is in flight when the server stops */
-    bool stop_on_signal;            /* SIGTERM and SIGINT stop it; a second one ends the program */
+    int max_connections; /* over all loops; more of them get 503 */
+    int64_t max_body;    /* bytes; 413 */
+    int64_t request_ms;  /* from its first byte to its last; 408 */
+    int64_t idle_ms;     /* without a request; closed */
+    int64_t drain_ms;    /* when it is to stop, it goes on for so long, for balancers to see it */
+    int64_t grace_ms;    /* for what is in flight when the server stops */
+    bool stop_on_signal; /* SIGTERM and SIGINT stop it; a second one ends the program */
     void (*hang_up)(void *context); /* with stop_on_signal: SIGHUP calls it; NULL: nothing does */
     void *hang_up_context;
     http_handler *handle;

@@ -399,3 +399,14 @@ def test_pages_of_named_origins_may_ask(kindred, described, models, known, tmp_p
 
 def test_pages_of_no_other_origin_may_ask(server, known):
     assert "access-control-allow-origin" not in ask(server, user=known[0], headers=["Origin: https://shop.example"]).headers
+
+
+def test_it_is_not_ready_while_it_drains(kindred, described, models, known, tmp_path):
+    with serving(kindred, tmp_path / "log", "--data-dir", described, "--model-path", models("popularity"), "--drain", 1) as server:
+        begun = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        while (reply := server.request("GET", "/readyz")).status == 200:
+            time.sleep(0.01)
+        assert (reply.status, reply.json) == (503, {"status": "draining"}) and time.monotonic() - begun < 0.9
+        assert ask(server, user=known[0]).status == 200  # new connections are taken still
+        assert server.process.wait(30) == 0 and time.monotonic() - begun > 0.9
