@@ -148,6 +148,11 @@ struct kern {
      * x[k] > limits[k % n]. found: room for count * n. Returns how many. */
     int (*above)(const float *x, int count, int n, const float *limits, int32_t *found);
 
+    /* out[k] = <query, row ids[k]>, k < n, to the same bits as scores() gives it. query (dim), rows
+     * (*, dim). */
+    void (*picked_scores)(const float *query, const float *rows, const int32_t *ids, int n, int dim,
+                          float *out);
+
     /* out[r] = <x, row r> over bytes: x (width), rows (n, width); width a multiple of 32, and at
      * most 2^16. */
     void (*byte_dots)(const int8_t *x, const int8_t *rows, int n, int width, int32_t *out);

@@ -531,6 +531,48 @@ static void scores(const float *queries, int n, const float *items, int32_t coun
     }
 }
 
+enum { PICK = 8 };
+
+/* Products are summed in the order of scores(): a tile's numbers are sums over l, one by one. */
+static group picked_group(const float *query, const float *const rows[PICK], int dim)
+{
+    float turned[PICK * PICK], square[PICK * PICK];
+    group sum = {0};
+
+    for (int l = 0; l < dim; l += PICK) {
+        int depth = dim - l < PICK ? dim - l : PICK;
+
+        if (depth < PICK)
+            memset(square, 0, sizeof square);
+        for (int r = 0; r < PICK; r++)
+            memcpy(square + r * PICK, rows[r] + l, (size_t)depth * sizeof *square);
+        turn_square(square, PICK, turned, PICK);
+        for (int k = 0; k < depth; k++)
+            sum += load(turned + k * PICK) * query[l + k];
+    }
+    return sum;
+}
+
+static void picked_scores(const float *query, const float *rows, const int32_t *ids, int n, int dim,
+                          float *out)
+{
+    enum { LINE = 16 }; /* floats */
+
+    for (int k = 0; k < n; k++)
+        for (int l = 0; l < dim; l += LINE)
+            __builtin_prefetch(rows + (int64_t)ids[k] * dim + l);
+    for (int first = 0; first < n; first += PICK) {
+        int count = n - first < PICK ? n - first : PICK;
+        const float *of[PICK];
+        float sums[PICK];
+
+        for (int r = 0; r < PICK; r++)
+            of[r] = rows + (int64_t)ids[first + (r < count ? r : 0)] * dim;
+        store(sums, picked_group(query, of, dim));
+        memcpy(out + first, sums, (size_t)count * sizeof *out);
+    }
+}
+
 /* TILE_COLS columns at a time, from the diagonal down. */
 static void row_products(const float *x, int n, int dim, float *out)
 {
@@ -896,6 +938,7 @@ const struct kern KERN_TABLE = {
              [KERN_ROWWISE_ADAGRAD] = step_rowwise_adagrad,
              [KERN_ADAM] = step_adam},
     .above = above,
+    .picked_scores = picked_scores,
     .byte_dots = byte_dots,
     .reaching = reaching,
 };

@@ -242,6 +242,39 @@ static void scan_all(const struct finder *f, struct finder_room *r, const struct
     r->scored += m->n_items;
 }
 
+/* Places in a block become items, those that may be listed; returns how many. */
+static int listed_of(const struct finder *f, struct finder_room *r, const struct finder_query *q,
+                     int32_t first, int n)
+{
+    int n_listed = 0;
+
+    for (int k = 0; k < n; k++) {
+        int32_t item = f->order[first + r->found[k]];
+
+        if (finder_lists(r, q, item))
+            r->found[n_listed++] = item;
+    }
+    return n_listed;
+}
+
+/* r->scores[k] of the items r->found[k], to the bits that the model's score() gives. */
+static void score_exactly(const struct finder *f, struct finder_room *r, int n)
+{
+    const struct item_vectors *v = &f->items;
+    const struct kern *kern = kern_best();
+
+    kern->picked_scores(r->state, v->rows, r->found, n, v->dim, r->scores);
+    for (int k = 0; v->unit && k < n; k++) {
+        const float *row = v->rows + (int64_t)r->found[k] * v->dim;
+        float squares = kern->dot(row, row, v->dim);
+
+        r->scores[k] *= squares > 0 ? 1 / __builtin_sqrtf(squares) : 0;
+    }
+    for (int k = 0; v->bias && k < n; k++)
+        r->scores[k] += v->bias[r->found[k]];
+    r->scored += n;
+}
+
 /* Those of the block that may reach the limit, exactly. */
 static void look_at_block(const struct finder *f, struct finder_room *r,
                           const struct finder_query *q, int32_t first, int32_t count,
@@ -254,16 +287,10 @@ static void look_at_block(const struct finder *f, struct finder_room *r,
                            r->dots);
     n = kern_best()->reaching(r->dots, f->scale + first, f->error + first, f->length + first, count,
                               bound, r->found);
-    for (int k = 0; k < n; k++) {
-        int32_t item = f->order[first + r->found[k]];
-        float score;
-
-        if (!finder_lists(r, q, item))
-            continue;
-        f->m->ops->score(f->m, &q->q, 1, r->state, item, 1, &score);
-        r->scored++;
-        consider(l, (struct hit){item, score});
-    }
+    n = listed_of(f, r, q, first, n);
+    score_exactly(f, r, n);
+    for (int k = 0; k < n; k++)
+        consider(l, (struct hit){r->found[k], r->scores[k]});
 }
 
 static void scan_longest(const struct finder *f, struct finder_room *r,
