@@ -149,6 +149,47 @@ static void json_that_was_written_reads_back(void **)
     }
 }
 
+/* The shortest of 6 to 9 digits that reads back, whichever way it's found. */
+static void assert_shortest(float x)
+{
+    AUTO(json_out) got = {0}, want = {0};
+    char text[32];
+
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)x);
+        if (strtof(text, NULL) == x)
+            break;
+    }
+    json_put_real(&want, NULL, strtod(text, NULL));
+    json_put_float(&got, NULL, x);
+    assert_string_equal(buf_str(&got.buf), buf_str(&want.buf));
+}
+
+static void floats_are_written_as_short_as_they_read_back(void **)
+{
+    static const float some[] = {0,      -0.0F,     1,       -1,        10,    99999.99F,
+                                 1e5F,   1e-4F,     9.9e-5F, 0.1F,      0.2F,  0.3F,
+                                 2.5F,   9.999999F, 3e-4F,   65536,     1e10F, 1.5e-30F,
+                                 0.001F, 0.0625F,   0.4999F, 123456.7F, 446,   1000};
+    struct rng r;
+
+    for (int i = 0; i < ARRAY_LEN(some); i++)
+        assert_shortest(some[i]);
+    rng_init(&r, 7);
+    for (int i = 0; i < 300000; i++) {
+        uint32_t bits = (uint32_t)rng_next(&r);
+        float x;
+
+        if (i % 4) /* most of them between 2^-14 and 2^17 */
+            bits = (bits & 0x807fffffu) | (113 + bits % 32) << 23;
+        memcpy(&x, &bits, sizeof x);
+        if (isfinite(x))
+            assert_shortest(x);
+        if (i % 4 == 1) /* few digits */
+            assert_shortest((float)(int)(x * 64) / 100);
+    }
+}
+
 static void what_is_not_json_is_refused(void **)
 {
     static const char *const bad[] = {"",      "{",        "{} x",  "{\"a\":1,}", "nul",
@@ -231,6 +272,7 @@ int main(void)
         cmocka_unit_test(folders_are_made_with_their_parents),
         cmocka_unit_test(errors_stay_one_line_and_within_bounds),
         cmocka_unit_test(json_that_was_written_reads_back),
+        cmocka_unit_test(floats_are_written_as_short_as_they_read_back),
         cmocka_unit_test(what_is_not_json_is_refused),
         cmocka_unit_test(sha256_matches_the_standard),
         cmocka_unit_test(streams_depend_on_every_part_of_their_key),

@@ -587,6 +587,74 @@ static void numbers_that_have_all_but_vanished_are_0_where_asked(void **)
     assert_true(tiny * by > 0);
 }
 
+static void byte_dots_and_what_reaches_follow_the_formulas(void **)
+{
+    enum { MOST = 37, WIDE = 96 };
+    static int8_t x[WIDE], rows[MOST * WIDE];
+    struct rng r;
+
+    rng_init(&r, 3);
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int width = 32; width <= WIDE; width += 32)
+            for (int n = 1; n <= MOST; n++) {
+                int32_t dots[MOST], found[MOST], n_found = 0;
+                float scale[MOST], error[MOST], length[MOST];
+                struct kern_bound bound = {0.5F, 0.25F, 2, 300};
+
+                for (int i = 0; i < width; i++)
+                    x[i] = (int8_t)((int)rng_below(&r, 255) - 127);
+                for (int i = 0; i < n * width; i++)
+                    rows[i] = (int8_t)((int)rng_below(&r, 255) - 127);
+                (*k)->byte_dots(x, rows, n, width, dots);
+                for (int i = 0; i < n; i++) {
+                    int32_t want = 0;
+
+                    for (int l = 0; l < width; l++)
+                        want += x[l] * rows[i * width + l];
+                    assert_int_equal(dots[i], want);
+                    scale[i] = 0.01F;
+                    error[i] = (float)rng_below(&r, 8);
+                    length[i] = (float)rng_below(&r, 8);
+                }
+                n_found = (*k)->reaching(dots, scale, error, length, n, bound, found);
+                for (int i = 0, at = 0; i < n; i++) {
+                    double most =
+                        0.5 * 0.01 * dots[i] + 0.25 * (double)error[i] + 2 * (double)length[i];
+                    bool is = at < n_found && found[at] == i;
+
+                    at += is;
+                    assert_true(is == (most >= 300) || fabs(most - 300) < 0.01);
+                }
+            }
+}
+
+static void picked_scores_are_those_of_scores(void **)
+{
+    enum { MOST = 21, ROWS = 40, DIM = 70 };
+    static float query[DIM], rows[ROWS * DIM];
+    struct rng r;
+
+    rng_init(&r, 4);
+    for (const struct kern *const *k = kern_all(); *k; k++)
+        for (int dim = 1; dim <= DIM; dim += 3)
+            for (int n = 0; n <= MOST; n++) {
+                int32_t ids[MOST];
+                float got[MOST], want;
+
+                for (int i = 0; i < dim; i++)
+                    query[i] = (float)rng_uniform(&r) - 0.5F;
+                for (int i = 0; i < ROWS * dim; i++)
+                    rows[i] = (float)rng_uniform(&r) - 0.5F;
+                for (int i = 0; i < n; i++)
+                    ids[i] = (int32_t)rng_below(&r, ROWS);
+                (*k)->picked_scores(query, rows, ids, n, dim, got);
+                for (int i = 0; i < n; i++) {
+                    (*k)->scores(query, 1, rows + (int64_t)ids[i] * dim, 1, dim, &want);
+                    assert_true(got[i] == want);
+                }
+            }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -611,6 +679,8 @@ int main(void)
         cmocka_unit_test(row_products_are_the_lower_triangle_of_all_pairs),
         cmocka_unit_test(cholesky_solves_definite_systems),
         cmocka_unit_test(numbers_that_have_all_but_vanished_are_0_where_asked),
+        cmocka_unit_test(byte_dots_and_what_reaches_follow_the_formulas),
+        cmocka_unit_test(picked_scores_are_those_of_scores),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

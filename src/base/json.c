@@ -115,9 +115,67 @@ void json_put_real(struct json_out *o, const char *key, double x)
         buf_puts(&o->buf, ".0");
 }
 
+/* Whole (m) with so many decimals, without zeros at its end: "2.5", "3.0". */
+static void put_decimal(struct json_out *o, const char *key, bool negative, int64_t m, int decimals)
+{
+    char text[32], *at = text + sizeof text;
+
+    while (decimals > 1 && m % 10 == 0) {
+        m /= 10;
+        decimals--;
+    }
+    for (int k = 0; k < decimals; k++, m /= 10)
+        *--at = (char)('0' + m % 10);
+    *--at = '.';
+    do
+        *--at = (char)('0' + m % 10);
+    while (m /= 10);
+    if (negative)
+        *--at = '-';
+    before_value(o, key);
+    buf_put(&o->buf, at, (size_t)(text + sizeof text - at));
+}
+
+/* The shortest of 6 to 9 digits, as json_put_float has it, by doubles alone: for what is neither
+ * large nor small, and no case near a boundary. False: it's one of these. */
+static bool put_usual_float(struct json_out *o, const char *key, float x)
+{
+    static const double power[] = {1e0, 1e1, 1e2, 1e3,  1e4,  1e5, 1e6,
+                                   1e7, 1e8, 1e9, 1e10, 1e11, 1e12};
+    static const double first[] = {1e-3, 1e-2, 1e-1, 1e0, 1e1, 1e2, 1e3, 1e4};
+    const double near = 1e-6;
+    double a = fabs((double)x), half;
+    int exponent, before = -3; /* digits before the point, or less zeros behind it */
+
+    if (!(a >= 1e-4 && a < 1e5) || frexp(a, &exponent) == 0.5)
+        return false;
+    half = ldexp(0.5, exponent - 24);
+    while (before < 5 && a >= first[before + 3])
+        before++;
+    for (int digits = 6; digits <= 9; digits++) {
+        int decimals = digits - before;
+        double scaled = a * power[decimals], rest = scaled - floor(scaled), off;
+        int64_t m = (int64_t)(scaled + 0.5);
+
+        if (fabs(rest - 0.5) < near)
+            return false;
+        off = fabs((double)m / power[decimals] - a);
+        if (fabs(off - half) < near * half)
+            return false;
+        if (off < half) {
+            put_decimal(o, key, x < 0, m, decimals);
+            return true;
+        }
+    }
+    return false;
+}
+
 void json_put_float(struct json_out *o, const char *key, float x)
 {
     char text[32];
+
+    if (put_usual_float(o, key, x))
+        return;
 
     for (int digits = 6; digits <= 9; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, (double)x);

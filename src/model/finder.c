@@ -49,15 +49,19 @@ static float length_of(const float *x, int n)
 /* x as bytes; returns the scale. left: what they leave over. */
 static float quantise(const float *x, int dim, int width, int8_t *bytes, float *left)
 {
-    float most = 0, scale;
+    float most = 0, scale, inverse;
 
     for (int k = 0; k < dim; k++)
-        most = fmaxf(most, fabsf(x[k]));
+        most = MAX(most, fabsf(x[k]));
     scale = most / 127;
+    inverse = scale > 0 ? 1 / scale : 0;
+    if (!isfinite(inverse)) /* too small to be told from nothing: all is left over */
+        scale = inverse = 0;
     for (int k = 0; k < dim; k++) {
-        float step = scale > 0 ? rintf(x[k] / scale) : 0;
+        float step = x[k] * inverse;
+        int whole = (int)(step + (step < 0 ? -0.5f : 0.5f));
 
-        bytes[k] = (int8_t)fminf(127, fmaxf(-127, step));
+        bytes[k] = (int8_t)MIN(127, MAX(-127, whole));
         left[k] = x[k] - scale * (float)bytes[k];
     }
     memset(bytes + dim, 0, (size_t)(width - dim));
