@@ -518,18 +518,16 @@ static void gemm(int m, int n, int k, const float *a, int a_row, int a_col, cons
 }
 
 /* The transpose of 8 x 8 numbers. */
-INLINE void turn_square(const float *x, int64_t ldx, float *out, int64_t ld_out)
+INLINE void turn_groups(const group in[8], group out[8])
 {
     group a[8], b[8];
 #define LOW(x, y)  __builtin_shufflevector(x, y, 0, 8, 1, 9, 4, 12, 5, 13)
 #define HIGH(x, y) __builtin_shufflevector(x, y, 2, 10, 3, 11, 6, 14, 7, 15)
 #define EVEN(x, y) __builtin_shufflevector(x, y, 0, 1, 8, 9, 4, 5, 12, 13)
 #define ODD(x, y)  __builtin_shufflevector(x, y, 2, 3, 10, 11, 6, 7, 14, 15)
-    for (int r = 0; r < 8; r++)
-        a[r] = load(x + r * ldx);
     for (int r = 0; r < 8; r += 2) {
-        b[r] = LOW(a[r], a[r + 1]);
-        b[r + 1] = HIGH(a[r], a[r + 1]);
+        b[r] = LOW(in[r], in[r + 1]);
+        b[r + 1] = HIGH(in[r], in[r + 1]);
     }
     for (int r = 0; r < 8; r += 4) {
         a[r] = EVEN(b[r], b[r + 2]);
@@ -538,10 +536,24 @@ INLINE void turn_square(const float *x, int64_t ldx, float *out, int64_t ld_out)
         a[r + 3] = ODD(b[r + 1], b[r + 3]);
     }
     for (int r = 0; r < 4; r++) {
-        store(out + r * ld_out, __builtin_shufflevector(a[r], a[r + 4], 0, 1, 2, 3, 8, 9, 10, 11));
-        store(out + (r + 4) * ld_out,
-              __builtin_shufflevector(a[r], a[r + 4], 4, 5, 6, 7, 12, 13, 14, 15));
+        out[r] = __builtin_shufflevector(a[r], a[r + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+        out[r + 4] = __builtin_shufflevector(a[r], a[r + 4], 4, 5, 6, 7, 12, 13, 14, 15);
     }
+#undef LOW
+#undef HIGH
+#undef EVEN
+#undef ODD
+}
+
+INLINE void turn_square(const float *x, int64_t ldx, float *out, int64_t ld_out)
+{
+    group rows[8], turned[8];
+
+    for (int r = 0; r < 8; r++)
+        rows[r] = load(x + r * ldx);
+    turn_groups(rows, turned);
+    for (int r = 0; r < 8; r++)
+        store(out + r * ld_out, turned[r]);
 }
 
 /* Numbers l .. l + depth - 1 of each of n <= TILE_COLS queries, one query a column; those that
@@ -560,12 +572,74 @@ static void turn(const float *queries, int n, int dim, int l, int depth, struct 
             out[k * TILE_COLS + r] = r < n ? from[(int64_t)r * dim + k] : 0;
 }
 
+enum { PICK = 8 };
+
+/* What is summed up to here isn't mixed with what follows. */
+#ifdef __AVX__
+#define IN_ORDER(sum) __asm__("" : "+x"(sum))
+#else
+#define IN_ORDER(sum) __asm__("" : "+m"(sum)) /* a group takes more than one register */
+#endif
+
+/* Eight products, each summed number by number, as those of a tile are. */
+static group picked_group(const float *query, const float *const rows[PICK], int dim)
+{
+    int whole = dim / PICK * PICK;
+    group in[PICK], turned[PICK], sum = {0};
+
+    for (int l = 0; l < whole; l += PICK) {
+#pragma GCC unroll 8
+        for (int r = 0; r < PICK; r++)
+            in[r] = load(rows[r] + l);
+        turn_groups(in, turned);
+#pragma GCC unroll 8
+        for (int k = 0; k < PICK; k++) {
+            sum += turned[k] * query[l + k];
+            IN_ORDER(sum);
+        }
+    }
+    for (int l = whole; l < dim; l++) {
+        float column[PICK];
+
+        for (int r = 0; r < PICK; r++)
+            column[r] = rows[r][l];
+        sum += load(column) * query[l];
+        IN_ORDER(sum);
+    }
+    return sum;
+}
+
+/* Columns of few queries would leave a tile's others empty. */
+static void few_scores(const float *queries, int n, const float *items, int32_t count, int dim,
+                       float *out)
+{
+    for (int32_t first = 0; first < count; first += PICK) {
+        int some = count - first < PICK ? count - first : PICK;
+        const float *of[PICK];
+
+        for (int k = 0; k < PICK; k++)
+            of[k] = items + (int64_t)(first + (k < some ? k : 0)) * dim;
+        for (int r = 0; r < n; r++) {
+            float sums[PICK];
+
+            store(sums, picked_group(queries + (int64_t)r * dim, of, dim));
+            for (int k = 0; k < some; k++)
+                out[(int64_t)(first + k) * n + r] = sums[k];
+        }
+    }
+}
+
 /* A product of matrices whose panels are queries: items are read as they lie. */
 static void scores(const float *queries, int n, const float *items, int32_t count, int dim,
                    float *out)
 {
+    enum { FEW = 3 };
     struct panel p;
 
+    if (n <= FEW) {
+        few_scores(queries, n, items, count, dim, out);
+        return;
+    }
     for (int r = 0; r < n; r += TILE_COLS) {
         int cols = n - r < TILE_COLS ? n - r : TILE_COLS;
 
@@ -579,28 +653,6 @@ static void scores(const float *queries, int n, const float *items, int32_t coun
                 edge_tiles(count, cols, depth, items + l, dim, 1, &p, out + r, n, l > 0);
         }
     }
-}
-
-enum { PICK = 8 };
-
-/* Products are summed in the order of scores(): a tile's numbers are sums over l, one by one. */
-static group picked_group(const float *query, const float *const rows[PICK], int dim)
-{
-    float turned[PICK * PICK], square[PICK * PICK];
-    group sum = {0};
-
-    for (int l = 0; l < dim; l += PICK) {
-        int depth = dim - l < PICK ? dim - l : PICK;
-
-        if (depth < PICK)
-            memset(square, 0, sizeof square);
-        for (int r = 0; r < PICK; r++)
-            memcpy(square + r * PICK, rows[r] + l, (size_t)depth * sizeof *square);
-        turn_square(square, PICK, turned, PICK);
-        for (int k = 0; k < depth; k++)
-            sum += load(turned + k * PICK) * query[l + k];
-    }
-    return sum;
 }
 
 static void picked_scores(const float *query, const float *rows, const int32_t *ids, int n, int dim,
