@@ -301,7 +301,7 @@ static void scan_longest(const struct finder *f, struct finder_room *r,
                          const struct finder_query *q, struct list *l)
 {
     AUTO_FREE float *left = xaligned((size_t)f->width, sizeof *left);
-    struct kern_bound bound;
+    struct kern_bound bound = {0};
     float length;
     int32_t block;
 

@@ -152,7 +152,7 @@ static void warm(struct served *s)
 {
     static const int32_t item = 0;
     struct finder_query q = {.q = {.user = -1, .history = &item, .n_history = 1}, .k = 1};
-    struct hit hit;
+    struct hit hit = {0};
 
     if (s->catalog.items.n && s->catalog.model->ops->serves(s->catalog.model, &q.q))
         (void)finder_find(s->finder, &s->rooms[0], &q, &hit);
