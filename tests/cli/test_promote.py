@@ -8,6 +8,8 @@ import pytest
 import helpers
 from helpers import table
 
+pytestmark = pytest.mark.usefixtures("once")
+
 
 @pytest.fixture
 def contest(kindred, tracked, tmp_path):

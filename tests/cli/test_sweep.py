@@ -15,6 +15,8 @@ from mpi import LAUNCHERS, SURROUNDINGS
 from program import environment
 from test_evaluate_page import Page
 
+pytestmark = pytest.mark.usefixtures("once")
+
 CONFIG = """train:
   epochs: 4
   lr: [0.05, 0.1, 0.2]
@@ -89,7 +91,7 @@ def test_what_was_done_is_not_done_again(kindred, dataset, tmp_path, config):
 
 @pytest.mark.parametrize("signum, code", [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
 def test_a_sweep_that_is_stopped_takes_its_trials_along_and_goes_on(kindred, dataset, tmp_path, config, signum, code):
-    path = config(CONFIG.replace("epochs: 4", "epochs: 1000"))
+    path = config(CONFIG.replace("epochs: 4", "epochs: 500"))
     command = kindred.command("sweep", "--data-dir", dataset, "--config", path, "--quiet", "--jobs", 2)
     job = subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not stamps(tmp_path):
