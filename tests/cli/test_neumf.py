@@ -76,7 +76,7 @@ def held_out_at_random(kindred, preprocessed, tmp_path_factory):
 
 
 @pytest.mark.parametrize("towers, loss", [("gmf", "bce"), ("mlp", "bce"), ("both", "bce"), ("both", "softmax")])
-def test_it_finds_what_was_held_out_far_better_than_popularity(train, kindred, held_out_at_random, tmp_path,
+def test_it_finds_what_was_held_out_far_better_than_popularity(once, train, kindred, held_out_at_random, tmp_path,
                                                                towers, loss):
     folder = train("out", *NEUMF, "--towers", towers, "--loss", loss, "--epochs", 60, "--lr", 0.01,
                    "--batch-size", 256, data=held_out_at_random)

@@ -8,6 +8,8 @@ import helpers
 from program import serving
 from test_recommend import read_csv
 
+pytestmark = pytest.mark.usefixtures("once")
+
 REAL = [
     ("All_Beauty_5.json.gz", ()),
     ("AMAZON_FASHION_5.jsonl", ()),
