@@ -92,8 +92,8 @@ struct sink_ops {
 
 extern const struct sink_ops sink_rest, sink_local;
 
-/* Whether the server that this process speaks to takes more than a second for an answer, or gives
- * none. From any thread. */
+/* Whether the server that this process speaks to takes more than a second for an answer. From any
+ * thread. */
 bool sink_is_slow(void);
 
 /* Which of them takes a URI: http://, https://, sqlite:///FILE; NULL: ERR_DATA. */
