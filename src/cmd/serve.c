@@ -55,11 +55,9 @@ static int cores(void)
 /* ---- what is there ---- */
 
 /* "models:/films/3", of what the alias names now. */
-static bool resolve(const struct serve_opts *o, struct registry **r, struct registry_ref *ref,
-                    char **what, struct err *err)
+static bool resolve(const struct serve_opts *o, const char *uri, struct registry **r,
+                    struct registry_ref *ref, char **what, struct err *err)
 {
-    AUTO_FREE char *uri = tracking_registry_uri(o->tracking_uri);
-
     if (!registry_ref_parse(ref, o->model_uri, err) || !registry_open(r, uri, err) ||
         !registry_resolve(*r, ref, err))
         return false;
@@ -73,7 +71,7 @@ static bool fetch_catalog(const struct serve_opts *o, struct catalog *c, char **
     AUTO_FREE char *uri = tracking_registry_uri(o->tracking_uri), *dir = NULL;
     AUTO(registry_ref) ref = {0};
     struct registry *r = NULL;
-    bool ok = resolve(o, &r, &ref, what, err) &&
+    bool ok = resolve(o, uri, &r, &ref, what, err) &&
               package_fetch(r, uri, ref.name, ref.version, o->cache_dir, &dir, err) &&
               package_open(c, dir, err);
 
@@ -109,6 +107,7 @@ static char *with_keys(const struct serve_opts *o, char *model)
 static char *look(void *context)
 {
     const struct serve_opts *o = context;
+    AUTO_FREE char *uri = tracking_registry_uri(o->tracking_uri);
     AUTO(registry_ref) ref = {0};
     struct registry *r = NULL;
     struct err ignored = {0};
@@ -116,7 +115,7 @@ static char *look(void *context)
 
     if (!o->model_uri)
         return with_keys(o, describe_file(o->model_path));
-    (void)!resolve(o, &r, &ref, &what, &ignored);
+    (void)!resolve(o, uri, &r, &ref, &what, &ignored);
     registry_close(r);
     return with_keys(o, what);
 }

@@ -171,6 +171,7 @@ void finder_room_init(struct finder_room *r, const struct finder *f)
         .dots = xaligned(BLOCK, sizeof *r->dots),
         .found = xcalloc(BLOCK, sizeof *r->found),
         .vector = xaligned((size_t)f->width + 1, sizeof *r->vector),
+        .left = xaligned((size_t)f->width + 1, sizeof *r->left),
         .bytes = xaligned((size_t)f->width + BYTES_ALIGN, 1),
         .left_out = xcalloc((size_t)MAX(f->m->n_items, 1), 1),
     };
@@ -183,6 +184,7 @@ void finder_room_release(struct finder_room *r)
     free(r->dots);
     free(r->found);
     free(r->vector);
+    free(r->left);
     free(r->bytes);
     free(r->left_out);
     *r = (struct finder_room){0};
@@ -300,18 +302,18 @@ static void look_at_block(const struct finder *f, struct finder_room *r,
 static void scan_longest(const struct finder *f, struct finder_room *r,
                          const struct finder_query *q, struct list *l)
 {
-    AUTO_FREE float *left = xaligned((size_t)f->width, sizeof *left);
     struct kern_bound bound = {0};
-    float length;
+    float length, left;
     int32_t block;
 
     memcpy(r->vector, r->state, (size_t)f->items.dim * sizeof *r->vector);
     if (f->items.bias)
         r->vector[f->items.dim] = 1;
     length = length_of(r->vector, f->dim);
-    bound.scale = quantise(r->vector, f->dim, f->width, r->bytes, left);
-    bound.error = length + length_of(left, f->dim); /* at least |x - ex| */
-    bound.length = length_of(left, f->dim) + f->slack * length;
+    bound.scale = quantise(r->vector, f->dim, f->width, r->bytes, r->left);
+    left = length_of(r->left, f->dim);
+    bound.error = length + left; /* at least |x - ex| */
+    bound.length = left + f->slack * length;
     block = FIRST_BLOCK; /* limits are to come soon */
     for (int32_t first = 0; first < f->m->n_items; block = MIN(2 * block, BLOCK)) {
         int32_t count = MIN(block, f->m->n_items - first);

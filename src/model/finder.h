@@ -26,6 +26,7 @@ struct finder_room {
     int32_t *dots;  /* likewise */
     int32_t *found; /* likewise */
     float *vector;  /* the query's, with the bias behind */
+    float *left;    /* what its bytes leave over */
     int8_t *bytes;
     uint8_t *left_out; /* (n_items) 1: not listed; 0 between two searches */
     int64_t scored;

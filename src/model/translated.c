@@ -1,5 +1,7 @@
 #include "model/translated.h"
 
+#include "model/itembased.h"
+
 #include <math.h>
 
 struct translated {
@@ -28,11 +30,6 @@ static bool translated_serves(const struct model *m, const struct query *q)
     return t->inner->ops->serves(t->inner, &own);
 }
 
-static int64_t translated_state(const struct model *m)
-{
-    return m->n_items;
-}
-
 static void translated_prepare(const struct model *m, const struct query *q, int n, float *state)
 {
     const struct translated *t = (const struct translated *)m;
@@ -47,14 +44,6 @@ static void translated_prepare(const struct model *m, const struct query *q, int
         for (int32_t i = 0; i < m->n_items; i++)
             out[i] = t->items[i] < 0 ? NAN : scores[t->items[i]];
     }
-}
-
-static void translated_score(const struct model *m, const struct query *, int n_queries,
-                             const float *state, int32_t first, int32_t n, float *out)
-{
-    for (int r = 0; r < n_queries; r++)
-        for (int32_t c = 0; c < n; c++)
-            out[(int64_t)c * n_queries + r] = state[(int64_t)r * m->n_items + first + c];
 }
 
 static void translated_release(struct model *m)
@@ -73,9 +62,9 @@ struct model *model_translated(const struct model *inner, int32_t *users, int32_
         .options = no_options,
         .size = sizeof(struct translated),
         .serves = translated_serves,
-        .state = translated_state,
+        .state = itembased_state,
         .prepare = translated_prepare,
-        .score = translated_score,
+        .score = itembased_score,
         .release = translated_release,
     };
     struct model *m = model_new(&ops, n_users, n_items, digest, NULL, inner->seed);

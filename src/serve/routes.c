@@ -40,9 +40,10 @@ static void put_meta(const struct served *s, int32_t item, struct json_out *o)
     json_put_members(o, *meta ? meta : none);
 }
 
-static void put_hits(const struct served *s, const struct hit *hits, int n, struct json_out *o)
+static void put_hits(const struct served *s, const char *key, const struct hit *hits, int n,
+                     struct json_out *o)
 {
-    json_open(o, "recommendations", '[');
+    json_open(o, key, '[');
     for (int i = 0; i < n; i++)
         json_put_str(o, NULL, ids_get(&s->catalog.items, hits[i].item));
     json_close(o, ']');
@@ -241,7 +242,7 @@ static void recommend(const struct call *call, struct http_reply *r)
     }
     json_open(&r->body, NULL, '{');
     json_put_str(&r->body, "user_id", b.user_id.at);
-    put_hits(s, hits, n, &r->body);
+    put_hits(s, "recommendations", hits, n, &r->body);
     json_put_str(&r->body, "model", s->catalog.model->ops->name);
     if (which != FALLBACK_NONE)
         json_put_str(&r->body, "fallback", fallbacks[which]);
@@ -271,7 +272,7 @@ static void recommend_batch(const struct call *call, struct http_reply *r)
         json_open(&r->body, NULL, '{');
         json_put_str(&r->body, "user_id", b.user_id.at);
         json_put_bool(&r->body, "known", n >= 0);
-        put_hits(s, hits, MAX(n, 0), &r->body);
+        put_hits(s, "recommendations", hits, MAX(n, 0), &r->body);
         json_close(&r->body, '}');
     }
     json_close(&r->body, ']');
@@ -305,7 +306,7 @@ static void recommend_session(const struct call *call, struct http_reply *r)
     n = finder_find(s->finder, call->room, &q, hits);
     json_open(&r->body, NULL, '{');
     json_put_int(&r->body, "known_items", own.n_history);
-    put_hits(s, hits, n, &r->body);
+    put_hits(s, "recommendations", hits, n, &r->body);
     json_put_str(&r->body, "model", s->catalog.model->ops->name);
     if (b.with_items)
         put_items(s, hits, n, &r->body);
@@ -350,14 +351,7 @@ static void similar(const struct call *call, struct http_reply *r)
     n = served_similar(s, call->room, item, (int)b.top_k, hits);
     json_open(&r->body, NULL, '{');
     json_put_str(&r->body, "item_id", call->id);
-    json_open(&r->body, "similar", '[');
-    for (int i = 0; i < n; i++)
-        json_put_str(&r->body, NULL, ids_get(&s->catalog.items, hits[i].item));
-    json_close(&r->body, ']');
-    json_open(&r->body, "scores", '[');
-    for (int i = 0; i < n; i++)
-        json_put_float(&r->body, NULL, hits[i].score);
-    json_close(&r->body, ']');
+    put_hits(s, "similar", hits, n, &r->body);
     put_items(s, hits, n, &r->body);
     json_close(&r->body, '}');
 }
