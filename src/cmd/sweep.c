@@ -122,13 +122,12 @@ static int epochs_of(const struct sweep *s, const struct point *p)
 {
     struct err ignored = {0};
     const struct model_ops *ops = model_find(sweep_model(s, p), &ignored);
+    const char *said;
 
     if (!ops || !ops->epochs)
         return 0;
-    for (int a = 0; a < s->space.n; a++)
-        if (s->space.axes[a].section == OF_TRAIN && !strcmp(s->space.axes[a].name, "epochs"))
-            return atoi(p->values[a]);
-    return ops->epochs;
+    said = sweep_option(s, p, "epochs");
+    return said ? atoi(said) : ops->epochs;
 }
 
 /* The point at that rung, with its share of the epochs. */

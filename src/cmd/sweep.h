@@ -79,6 +79,9 @@ struct sweep {
 
 /* ---- sweep_trials.c ---- */
 
+/* What the config's section train gives the point for that option; NULL: nothing. */
+const char *sweep_option(const struct sweep *s, const struct point *p, const char *name);
+
 /* The model that is trained. */
 const char *sweep_model(const struct sweep *s, const struct point *p);
 

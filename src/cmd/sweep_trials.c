@@ -13,14 +13,19 @@
 
 /* ---- what is told of a point ---- */
 
+const char *sweep_option(const struct sweep *s, const struct point *p, const char *name)
+{
+    for (int a = 0; a < s->space.n; a++)
+        if (s->space.axes[a].section == OF_TRAIN && !strcmp(s->space.axes[a].name, name))
+            return p->values[a];
+    return NULL;
+}
+
 const char *sweep_model(const struct sweep *s, const struct point *p)
 {
-    if (p->model)
-        return p->model;
-    for (int a = 0; a < s->space.n; a++)
-        if (s->space.axes[a].section == OF_TRAIN && !strcmp(s->space.axes[a].name, "model"))
-            return p->values[a];
-    return "mf";
+    const char *said = p->model ? p->model : sweep_option(s, p, "model");
+
+    return said ? said : "mf";
 }
 
 bool sweep_is_own(const struct axis *a)
@@ -131,14 +136,6 @@ static void put_options(const struct sweep *s, const struct point *p, int sectio
             put_option(w, s->space.axes[a].name, p->values[a]);
 }
 
-static bool says_threads(const struct sweep *s, const struct point *p)
-{
-    for (int a = 0; a < s->space.n; a++)
-        if (s->space.axes[a].section == OF_TRAIN && !strcmp(s->space.axes[a].name, "threads"))
-            return !p->model;
-    return false;
-}
-
 void sweep_make_trial(const struct sweep *s, const struct point *p, struct trial *t)
 {
     const struct variant *v = &s->variants[p->variant];
@@ -166,7 +163,7 @@ void sweep_make_trial(const struct sweep *s, const struct point *p, struct trial
         put_option(&w, "model", p->model);
     if (p->epochs)
         put(&w, xasprintf("--epochs=%d", p->epochs));
-    if (!says_threads(s, p))
+    if (p->model || !sweep_option(s, p, "threads"))
         put(&w, xstrdup("--threads=1"));
     t->argv = w.argv;
 }
