@@ -81,10 +81,10 @@ static bool open_data_dir(struct sweep *s, struct err *err)
     return true;
 }
 
-/* The first variant of the same rows. */
+/* The first variant of the same rows; those that couldn't be made are each their own. */
 static int same_rows(const struct sweep *s, int variant)
 {
-    int i = 0;
+    int i = *s->variants[variant].digest ? 0 : variant;
 
     while (strcmp(s->variants[i].digest, s->variants[variant].digest) != 0)
         i++;

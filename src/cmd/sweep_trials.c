@@ -144,7 +144,7 @@ void sweep_make_trial(const struct sweep *s, const struct point *p, struct trial
     struct words w = new_words(s, 0);
 
     if (s->o->input.n)
-        buf_printf(&text, "data=%s\n", v->digest);
+        buf_printf(&text, "data=%s\n", *v->digest ? v->digest : v->trial.id);
     describe(s, p, OF_TRAIN, &text);
     if (p->model)
         buf_printf(&text, "baseline=%s\n", p->model);

@@ -335,10 +335,10 @@ def test_datasets_go_at_the_end_and_their_trials_stay(kindred, reviews, tmp_path
 
 
 def test_a_dataset_that_cannot_be_made_fails_its_trials_alone(kindred, reviews, tmp_path, config):
-    done = sweep_input(kindred, reviews, config(DATA.replace("[5, 25]", "[5, 100000]").replace("[1, 2]", "1")))
+    done = sweep_input(kindred, reviews, config(DATA.replace("[5, 25]", "[5, 100000, 200000]").replace("[1, 2]", "1")))
     assert done.returncode == 0, done.stderr
     states = {t["preprocess"]["min_user"]: t["state"] for t in told(tmp_path)["trials"]}
-    assert states == {"5": "done", "100000": "failed"}
+    assert states == {"5": "done", "100000": "failed", "200000": "failed"} and len(told(tmp_path)["trials"]) == 6
     assert all("no dataset: " in t["error"] for t in told(tmp_path)["trials"] if t["state"] == "failed")
 
 
