@@ -304,6 +304,7 @@ static bool sweep(const struct sweep_opts *o, struct tracking *tr, struct err *e
     const char *const *asked = o->input.n ? sections : (const char *const[]){"train", NULL};
     AUTO(sweep) s = {.o = o, .tr = tr, .deadline = (double)INFINITY};
     int n_points;
+    bool ok;
 
     s.n_rungs = !strcmp(o->strategy, "halving") ? o->rungs : 1;
     if (o->max_minutes > 0)
@@ -318,10 +319,11 @@ static bool sweep(const struct sweep_opts *o, struct tracking *tr, struct err *e
     add_points(&s, n_points);
     if (o->include_baselines)
         add_baselines(&s);
-    if (!climb(&s, err) || !sweep_tell(&s, err))
+    if (!climb(&s, err)) /* it's to go on: the datasets stay */
         return false;
+    ok = sweep_tell(&s, err);
     remove_data(&s);
-    return true;
+    return ok;
 }
 
 static bool run(const char *const *argv, struct err *err)

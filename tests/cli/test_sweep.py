@@ -342,6 +342,12 @@ def test_a_dataset_that_cannot_be_made_fails_its_trials_alone(kindred, reviews, 
     assert all("no dataset: " in t["error"] for t in told(tmp_path)["trials"] if t["state"] == "failed")
 
 
+def test_datasets_go_where_nothing_comes_of_them_too(kindred, reviews, tmp_path, config):
+    done = sweep_input(kindred, reviews, config(DATA.replace("[5, 25]", "100000")))
+    assert done.returncode == 1 and "no trial has a 'ndcg_at_20'" in done.stderr
+    assert not (tmp_path / "outputs/sweep/data").exists()
+
+
 def test_a_sweep_over_datasets_goes_on_after_a_kill(kindred, reviews, tmp_path, config):
     path = config(DATA.replace("epochs: 2", "epochs: 800"))
     job = subprocess.Popen(kindred.command("sweep", "--input", reviews, "--config", path, "--quiet"), cwd=tmp_path,
