@@ -118,6 +118,42 @@ static int64_t compare(const struct model *m)
     return scored;
 }
 
+/* Queries together have the lists that each has alone. */
+static void compare_many(const struct model *m)
+{
+    static const int32_t exclude[] = {3, 4};
+    static struct hit lists[FINDER_QUERIES][K];
+    struct finder *f = finder_new(m);
+    struct finder_room room;
+    struct finder_query q[FINDER_QUERIES];
+    struct hit *out[FINDER_QUERIES];
+    int n_out[FINDER_QUERIES], n = 0;
+
+    finder_room_init(&room, f);
+    for (int i = 0; i < FINDER_QUERIES; i++) {
+        q[n] = (struct finder_query){.q = query_of_user(&data.part[DATASET_TRAIN], i * 5 % USERS),
+                                     .k = i % 3 ? K : 1 + i,
+                                     .exclude_seen = i % 2,
+                                     .exclude = exclude,
+                                     .n_exclude = i % 3};
+        out[n] = lists[n];
+        n += m->ops->serves(m, &q[n].q);
+    }
+    for (int count = n; count >= 1; count -= 3) {
+        finder_find_many(f, &room, q, count, out, n_out);
+        for (int i = 0; i < count; i++) {
+            struct hit alone[K];
+
+            assert_int_equal(finder_find(f, &room, &q[i], alone), n_out[i]);
+            for (int k = 0; k < n_out[i]; k++)
+                assert_true(alone[k].item == lists[i][k].item &&
+                            alone[k].score == lists[i][k].score);
+        }
+    }
+    finder_room_release(&room);
+    finder_free(f);
+}
+
 static void products_of_all_kinds(void **)
 {
     static const int dims[] = {1, 31, 33, 64};
@@ -132,6 +168,7 @@ static void products_of_all_kinds(void **)
                                               levels[l], ++seed);
 
                     compare(m);
+                    compare_many(m);
                     model_free(m);
                 }
 }
@@ -164,6 +201,7 @@ static void other_models_score_all(void **)
         if (!m->ops->fit(m, &data.part[DATASET_TRAIN], &err))
             fail_msg("%s: %s", names[i], err.msg);
         compare(m);
+        compare_many(m);
         model_free(m);
     }
 }

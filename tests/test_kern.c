@@ -587,44 +587,46 @@ static void numbers_that_have_all_but_vanished_are_0_where_asked(void **)
     assert_true(tiny * by > 0);
 }
 
-static void byte_dots_and_what_reaches_follow_the_formulas(void **)
+static void what_reaches_follows_the_formula(void **)
 {
-    enum { MOST = 37, WIDE = 96 };
-    static int8_t x[WIDE], rows[MOST * WIDE];
+    enum { MOST = 53, GROUPS = 4, ROOM = GROUPS * KERN_BYTES, WIDE = 72 };
+    static int8_t x[WIDE];
+    static uint8_t bytes[ROOM * WIDE];
+    static float scale[ROOM], error[ROOM], length[ROOM], bias[ROOM];
+    const struct kern_bytes rows = {bytes, scale, error, length, bias};
+    const struct kern_bound bound = {0.5F, 0.25F, 2, 300};
     struct rng r;
 
     rng_init(&r, 3);
     for (const struct kern *const *k = kern_all(); *k; k++)
-        for (int width = 32; width <= WIDE; width += 32)
+        for (int width = 8; width <= WIDE; width += 8)
             for (int n = 1; n <= MOST; n++) {
-                int32_t dots[MOST], found[MOST], n_found = 0;
-                float scale[MOST], error[MOST], length[MOST];
-                struct kern_bound bound = {0.5F, 0.25F, 2, 300};
+                int32_t found[MOST], n_found, at = 0;
 
                 for (int i = 0; i < width; i++)
-                    x[i] = (int8_t)((int)rng_below(&r, 255) - 127);
-                for (int i = 0; i < n * width; i++)
-                    rows[i] = (int8_t)((int)rng_below(&r, 255) - 127);
-                (*k)->byte_dots(x, rows, n, width, dots);
+                    x[i] = (int8_t)(n % 5 ? (int)rng_below(&r, 127) - 63 : n % 2 ? 63 : -63);
+                for (int i = 0; i < ROOM * width; i++)
+                    bytes[i] = (uint8_t)(n % 5 ? rng_below(&r, 256) : 255);
                 for (int i = 0; i < n; i++) {
-                    int32_t want = 0;
-
-                    for (int l = 0; l < width; l++)
-                        want += x[l] * rows[i * width + l];
-                    assert_int_equal(dots[i], want);
                     scale[i] = 0.01F;
                     error[i] = (float)rng_below(&r, 8);
                     length[i] = (float)rng_below(&r, 8);
+                    bias[i] = (float)rng_below(&r, 400);
                 }
-                n_found = (*k)->reaching(dots, scale, error, length, n, bound, found);
-                for (int i = 0, at = 0; i < n; i++) {
-                    double most =
-                        0.5 * 0.01 * dots[i] + 0.25 * (double)error[i] + 2 * (double)length[i];
+                n_found = (*k)->reaching(x, &rows, n, width, bound, found);
+                for (int i = 0; i < n; i++) {
+                    const uint8_t *group = bytes + i / KERN_BYTES * KERN_BYTES * width;
+                    double most = 0.25 * (double)error[i] + 2 * (double)length[i] + (double)bias[i];
                     bool is = at < n_found && found[at] == i;
 
+                    for (int l = 0; l < width; l++)
+                        most += 0.005 * x[l] *
+                                (group[l / 4 * 4 * KERN_BYTES + i % KERN_BYTES * 4 + l % 4] -
+                                 KERN_BYTE_ZERO);
                     at += is;
                     assert_true(is == (most >= 300) || fabs(most - 300) < 0.01);
                 }
+                assert_int_equal(at, n_found);
             }
 }
 
@@ -679,7 +681,7 @@ int main(void)
         cmocka_unit_test(row_products_are_the_lower_triangle_of_all_pairs),
         cmocka_unit_test(cholesky_solves_definite_systems),
         cmocka_unit_test(numbers_that_have_all_but_vanished_are_0_where_asked),
-        cmocka_unit_test(byte_dots_and_what_reaches_follow_the_formulas),
+        cmocka_unit_test(what_reaches_follows_the_formula),
         cmocka_unit_test(picked_scores_are_those_of_scores),
     };
 

@@ -6,7 +6,7 @@
 #endif
 
 #if defined(__x86_64__)
-extern const struct kern kern_v1, kern_v3, kern_v4;
+extern const struct kern kern_v1, kern_v3, kern_v4, kern_v4n;
 
 /* clang 14 doesn't know the levels by their names, so: their features. */
 static bool runs_v3(void)
@@ -21,11 +21,16 @@ static bool runs_v4(void)
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512cd");
 }
+
+static bool runs_v4n(void)
+{
+    return runs_v4() && __builtin_cpu_supports("avx512vnni");
+}
 #else
 extern const struct kern kern_v1;
 #endif
 
-static const struct kern *runnable[4];
+static const struct kern *runnable[5];
 
 __attribute__((constructor)) static void choose(void)
 {
@@ -33,6 +38,8 @@ __attribute__((constructor)) static void choose(void)
 
 #if defined(__x86_64__)
     __builtin_cpu_init();
+    if (runs_v4n())
+        runnable[n++] = &kern_v4n;
     if (runs_v4())
         runnable[n++] = &kern_v4;
     if (runs_v3())

@@ -1,9 +1,9 @@
 /* kern.h - the inner loops, compiled once for each instruction set.
  *
- * kern_impl.c is plain C; Meson compiles it for x86-64, x86-64-v3 and x86-64-v4 (elsewhere once),
- * with flags that let sums be reordered, and the best that this processor runs is chosen at start.
- * Results are the same each time on one instruction set, and differ in the last bits between
- * them. tests/test_kern.c holds every variant against the plain definition. */
+ * kern_impl.c is plain C; Meson compiles it for x86-64, x86-64-v3, x86-64-v4 and that with VNNI
+ * (elsewhere once), with flags that let sums be reordered, and the best that this processor runs is
+ * chosen at start. Results are the same each time on one instruction set, and differ in the last
+ * bits between them. tests/test_kern.c holds every variant against the plain definition. */
 #ifndef KINDRED_KERN_H
 #define KINDRED_KERN_H
 
@@ -33,7 +33,19 @@ struct kern_sums {
     int n;
 };
 
-/* The most that a product can be, beyond that of bytes: model/finder.c. */
+enum { KERN_BYTES = 32, KERN_BYTE_ZERO = 128, KERN_BYTE_MOST = 63 };
+
+/* Rows as bytes, KERN_BYTE_ZERO for 0, in whole groups of KERN_BYTES, and what bounds each row's
+ * products: model/finder.c.
+ *
+ * bytes                       (groups, width / 4, KERN_BYTES, 4) four bytes of each row in turn
+ * scale, error, length, bias  (groups * KERN_BYTES) */
+struct kern_bytes {
+    const uint8_t *bytes;
+    const float *scale, *error, *length, *bias;
+};
+
+/* The same of what they are multiplied by, and what is to be reached. */
 struct kern_bound {
     float scale, error, length, limit;
 };
@@ -153,14 +165,11 @@ struct kern {
     void (*picked_scores)(const float *query, const float *rows, const int32_t *ids, int n, int dim,
                           float *out);
 
-    /* out[r] = <x, row r> over bytes: x (width), rows (n, width); width a multiple of 32, and at
-     * most 2^16. */
-    void (*byte_dots)(const int8_t *x, const int8_t *rows, int n, int width, int32_t *out);
-
-    /* Lists, in order, the k whose bound.scale * scale[k] * dots[k] + bound.error * error[k] +
-     * bound.length * length[k], all of them (n), isn't less than bound.limit. Returns how many. */
-    int (*reaching)(const int32_t *dots, const float *scale, const float *error,
-                    const float *length, int n, struct kern_bound bound, int32_t *found);
+    /* Lists, in order, the rows r < n whose bound.scale * scale[r] * <x, bytes of r> + bound.error
+     * * error[r] + bound.length * length[r] + bias[r] isn't less than bound.limit. x (width) from
+     * -KERN_BYTE_MOST to that, width a multiple of 8, at most 2^16. Returns how many. */
+    int (*reaching)(const int8_t *x, const struct kern_bytes *rows, int n, int width,
+                    struct kern_bound bound, int32_t *found);
 };
 
 /* The best variant for this processor. */

@@ -296,85 +296,149 @@ static int above(const float *x, int count, int n, const float *limits, int32_t 
     return n_found;
 }
 
-static int32_t byte_dot(const int8_t *restrict x, const int8_t *restrict row, int width)
-{
-    int32_t sum = 0;
-
-    for (int k = 0; k < width; k++)
-        sum += (int32_t)x[k] * row[k];
-    return sum;
-}
+/* ---- products of bytes ----
+ *
+ * The rows of a group stand side by side, four bytes of each in turn, so that what is added up in
+ * one lane of a register is one row's. Rows are 0 .. 255, x -63 .. 63: a product and its neighbour
+ * fit in 16 bits together. */
 
 #ifdef __AVX2__
-/* Sums of each of eight. */
-static __m256i sum_eight(const __m256i *acc)
+/* Four bytes as one number, to be in all lanes. */
+static int32_t four_of(const int8_t *x)
 {
-    __m256i a = _mm256_hadd_epi32(acc[0], acc[1]), b = _mm256_hadd_epi32(acc[2], acc[3]);
-    __m256i c = _mm256_hadd_epi32(acc[4], acc[5]), d = _mm256_hadd_epi32(acc[6], acc[7]);
-    __m256i low = _mm256_hadd_epi32(a, b), high = _mm256_hadd_epi32(c, d);
+    int32_t four;
 
-    return _mm256_add_epi32(_mm256_permute2x128_si256(low, high, 0x20),
-                            _mm256_permute2x128_si256(low, high, 0x31));
-}
-
-/* Eight rows at a time: what compilers make of the plain loop sums up each row by itself. */
-static int byte_dots_by_eight(const int8_t *x, const int8_t *rows, int n, int width, int32_t *out)
-{
-    enum { ROWS = 8, BYTES = 16 };
-    int r = 0;
-
-    for (; r + ROWS <= n; r += ROWS, rows += ROWS * width) {
-        __m256i acc[ROWS] = {0};
-
-        for (int l = 0; l < width; l += BYTES) {
-            __m256i by = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(x + l)));
-
-#pragma GCC unroll 8
-            for (int k = 0; k < ROWS; k++) {
-                const int8_t *at = rows + (int64_t)k * width + l;
-
-                acc[k] = _mm256_add_epi32(
-                    acc[k], _mm256_madd_epi16(
-                                _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)at)), by));
-            }
-        }
-        _mm256_storeu_si256((__m256i *)(out + r), sum_eight(acc));
-    }
-    return r;
-}
-#else
-static int byte_dots_by_eight(const int8_t *, const int8_t *, int, int, int32_t *)
-{
-    return 0;
+    memcpy(&four, x, sizeof four);
+    return four;
 }
 #endif
 
-static void byte_dots(const int8_t *x, const int8_t *rows, int n, int width, int32_t *out)
+#if defined(__AVX512BW__)
+static __m512i add_products(__m512i sum, const uint8_t *rows, __m512i x)
 {
-    for (int r = byte_dots_by_eight(x, rows, n, width, out); r < n; r++)
-        out[r] = byte_dot(x, rows + (int64_t)r * width, width);
+#ifdef __AVX512VNNI__
+    return _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(rows), x);
+#else
+    __m512i pairs = _mm512_maddubs_epi16(_mm512_loadu_si512(rows), x);
+
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+#endif
 }
 
-static int reaching(const int32_t *dots, const float *scale, const float *error,
-                    const float *length, int n, struct kern_bound bound, int32_t *found)
+/* Two sums a row, as each must wait for the last product. */
+static void byte_dots(const int8_t *x, const uint8_t *rows, int width, int32_t *out)
 {
-    enum { PIECE = 16 };
+    enum { HALF = KERN_BYTES / 2, STEP = 4 * KERN_BYTES };
+    __m512i a = _mm512_setzero_si512(), b = a, c = a, d = a;
+
+    for (int k = 0; k < width; k += 8, rows += 2 * STEP) {
+        __m512i by = _mm512_set1_epi32(four_of(x + k)),
+                next = _mm512_set1_epi32(four_of(x + k + 4));
+
+        a = add_products(a, rows, by);
+        b = add_products(b, rows + STEP / 2, by);
+        c = add_products(c, rows + STEP, next);
+        d = add_products(d, rows + STEP + STEP / 2, next);
+    }
+    _mm512_storeu_si512(out, _mm512_add_epi32(a, c));
+    _mm512_storeu_si512(out + HALF, _mm512_add_epi32(b, d));
+}
+#elif defined(__AVX2__)
+static __m256i add_products(__m256i sum, const uint8_t *rows, __m256i x)
+{
+    __m256i pairs = _mm256_maddubs_epi16(_mm256_loadu_si256((const __m256i *)rows), x);
+
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+static void byte_dots(const int8_t *x, const uint8_t *rows, int width, int32_t *out)
+{
+    enum { PARTS = 4, PART = KERN_BYTES / PARTS };
+    __m256i sums[PARTS] = {0};
+
+    for (int k = 0; k < width; k += 4, rows += 4 * KERN_BYTES)
+#pragma GCC unroll 4
+        for (int p = 0; p < PARTS; p++)
+            sums[p] = add_products(sums[p], rows + 4 * PART * p, _mm256_set1_epi32(four_of(x + k)));
+    for (int p = 0; p < PARTS; p++)
+        _mm256_storeu_si256((__m256i *)(out + p * PART), sums[p]);
+}
+#else
+static void byte_dots(const int8_t *x, const uint8_t *rows, int width, int32_t *out)
+{
+    memset(out, 0, KERN_BYTES * sizeof *out);
+    for (int k = 0; k < width; k += 4)
+        for (int r = 0; r < KERN_BYTES; r++)
+            for (int l = 0; l < 4; l++)
+                out[r] += (int32_t)x[k + l] * *rows++;
+}
+#endif
+
+/* A bit for each row of the group from `first` that may reach the limit. */
+#if defined(__AVX512F__)
+static uint32_t may_reach(const int32_t *dots, const struct kern_bytes *rows, int first,
+                          struct kern_bound bound)
+{
+    enum { LANES_512 = 16 };
+    uint32_t bits = 0;
+
+    for (int k = 0; k < KERN_BYTES; k += LANES_512) {
+        int r = first + k;
+        __m512 most = _mm512_loadu_ps(rows->bias + r);
+        __m512 product = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_loadu_si512(dots + k)),
+                                       _mm512_loadu_ps(rows->scale + r));
+
+        most =
+            _mm512_fmadd_ps(_mm512_set1_ps(bound.length), _mm512_loadu_ps(rows->length + r), most);
+        most = _mm512_fmadd_ps(_mm512_set1_ps(bound.error), _mm512_loadu_ps(rows->error + r), most);
+        most = _mm512_fmadd_ps(_mm512_set1_ps(bound.scale), product, most);
+        bits |= (uint32_t)_mm512_cmp_ps_mask(most, _mm512_set1_ps(bound.limit), _CMP_GE_OQ) << k;
+    }
+    return bits;
+}
+#else
+static uint32_t may_reach(const int32_t *dots, const struct kern_bytes *rows, int first,
+                          struct kern_bound bound)
+{
+    int32_t reaches[KERN_BYTES], any = 0;
+    uint32_t bits = 0;
+
+    for (int k = 0; k < KERN_BYTES; k++) {
+        int r = first + k;
+        float most = bound.scale * rows->scale[r] * (float)dots[k] + bound.error * rows->error[r] +
+                     bound.length * rows->length[r] + rows->bias[r];
+
+        reaches[k] = most >= bound.limit;
+        any |= reaches[k];
+    }
+    for (int k = 0; any && k < KERN_BYTES; k++)
+        bits |= (uint32_t)reaches[k] << k;
+    return bits;
+}
+#endif
+
+static int reaching(const int8_t *x, const struct kern_bytes *rows, int n, int width,
+                    struct kern_bound bound, int32_t *found)
+{
+    int32_t shift = 0;
     int n_found = 0;
 
-    for (int first = 0; first < n; first += PIECE) {
-        int count = n - first < PIECE ? n - first : PIECE;
-        int32_t reaches[PIECE], any = 0;
+    for (int k = 0; k < width; k++)
+        shift += KERN_BYTE_ZERO * x[k];
+    for (int first = 0; first < n; first += KERN_BYTES) {
+        int32_t dots[KERN_BYTES];
+        uint32_t bits;
 
-        for (int k = 0; k < count; k++) {
-            float most = bound.scale * scale[first + k] * (float)dots[first + k] +
-                         bound.error * error[first + k] + bound.length * length[first + k];
+        byte_dots(x, rows->bytes + (int64_t)first * width, width, dots);
+        for (int k = 0; k < KERN_BYTES; k++)
+            dots[k] -= shift;
+        bits = may_reach(dots, rows, first, bound);
+        for (; bits; bits &= bits - 1) {
+            int r = first + __builtin_ctz(bits);
 
-            reaches[k] = most >= bound.limit;
-            any |= reaches[k];
+            if (r < n)
+                found[n_found++] = r;
         }
-        for (int k = 0; any && k < count; k++)
-            if (reaches[k])
-                found[n_found++] = first + k;
     }
     return n_found;
 }
@@ -1041,6 +1105,5 @@ const struct kern KERN_TABLE = {
              [KERN_ADAM] = step_adam},
     .above = above,
     .picked_scores = picked_scores,
-    .byte_dots = byte_dots,
     .reaching = reaching,
 };

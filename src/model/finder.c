@@ -1,6 +1,7 @@
-/* finder.c - a query x and an item y are bytes times a scale, and what is left over:
+/* finder.c - a query x and an item y are bytes times a scale, and what is left over; b is the
+ * item's bias:
  *
- *     x = sx bx + ex,  y = sy by + ey:   x.y <= sx sy (bx.by) + |x - ex| |ey| + |ex| |y|
+ *     x = sx bx + ex,  y = sy by + ey:   x.y + b <= sx sy (bx.by) + |x - ex| |ey| + |ex| |y| + b
  *
  * by Cauchy and Schwarz. A score is a sum of 32-bit floats, which is off by dim roundings of
  * |x| |y| at most; that much is added. */
@@ -10,30 +11,45 @@
 
 #include <math.h>
 
-enum { BLOCK = 256, FIRST_BLOCK = 32, BYTES_ALIGN = 32 };
+enum { BLOCK = 256, FIRST_BLOCK = KERN_BYTES, FOUR = 4, EIGHT = 8 };
 
 struct finder {
     const struct model *m;
-    struct item_vectors items;     /* rows NULL: scores are no products */
-    int dim, width;                /* with the bias; in bytes */
-    int32_t *order;                /* (n) items, the longest first */
-    int8_t *bytes;                 /* (n, width) */
-    float *scale, *error, *length; /* (n) sy, |ey|, |y|; the latter two not too small */
-    float slack;                   /* roundings, as a part of |x| |y| */
+    struct item_vectors items; /* rows NULL: scores are no products */
+    int dim, width;            /* in numbers; in bytes */
+    float *inverse; /* (n) what to multiply a score by, where vectors count at length 1 */
+    int32_t *order; /* (n) items, those that may reach most first; all below as these */
+    uint8_t *bytes; /* as struct kern_bytes has it */
+    float *scale, *error, *length, *bias; /* (n, in whole groups) sy, |ey|, |y|, b, no smaller */
+    float *rest_length, *rest_bias;       /* (groups) the most of a group and all behind it */
+    float slack;                          /* roundings, as a part of |x| |y| */
 };
+
+static int32_t groups_of(const struct finder *f)
+{
+    return (f->m->n_items + KERN_BYTES - 1) / KERN_BYTES;
+}
 
 /* ---- the items ---- */
 
-/* Item i's vector, with its bias behind. */
-static void copy_vector(const struct finder *f, int32_t i, float *out)
+static void measure_units(struct finder *f)
 {
     const struct item_vectors *v = &f->items;
-    const float *row = v->rows + (int64_t)i * v->dim;
-    float squares = kern_best()->dot(row, row, v->dim);
 
-    kern_best()->scaled(out, v->unit && squares > 0 ? 1 / sqrtf(squares) : 1, row, v->dim);
-    if (v->bias)
-        out[v->dim] = v->bias[i];
+    f->inverse = xaligned((size_t)f->m->n_items, sizeof *f->inverse);
+#pragma omp parallel for
+    for (int32_t i = 0; i < f->m->n_items; i++) {
+        const float *row = v->rows + (int64_t)i * v->dim;
+        float squares = kern_best()->dot(row, row, v->dim);
+
+        f->inverse[i] = squares > 0 ? 1 / sqrtf(squares) : 0;
+    }
+}
+
+static void copy_vector(const struct finder *f, int32_t i, float *out)
+{
+    kern_best()->scaled(out, f->inverse ? f->inverse[i] : 1,
+                        f->items.rows + (int64_t)i * f->items.dim, f->dim);
 }
 
 /* A little more than the root: sums of squares may be too small by their roundings. */
@@ -46,14 +62,22 @@ static float length_of(const float *x, int n)
     return (float)(sqrt(squares) * (1 + 1e-6));
 }
 
-/* x as bytes; returns the scale. left: what they leave over. */
-static float quantise(const float *x, int dim, int width, int8_t *bytes, float *left)
+/* A little more than it is, for the roundings of sums with it. */
+static float bias_of(const struct finder *f, int32_t i)
+{
+    float bias = f->items.bias ? f->items.bias[i] : 0;
+
+    return bias + fabsf(bias) * 1e-6f;
+}
+
+/* x as bytes from -bound to bound; returns the scale. left: what they leave over. */
+static float quantise(const float *x, int dim, int width, int bound, int8_t *bytes, float *left)
 {
     float most = 0, scale, inverse;
 
     for (int k = 0; k < dim; k++)
         most = MAX(most, fabsf(x[k]));
-    scale = most / 127;
+    scale = most / (float)bound;
     inverse = scale > 0 ? 1 / scale : 0;
     if (!isfinite(inverse)) /* too small to be told from nothing: all is left over */
         scale = inverse = 0;
@@ -61,31 +85,32 @@ static float quantise(const float *x, int dim, int width, int8_t *bytes, float *
         float step = x[k] * inverse;
         int whole = (int)(step + (step < 0 ? -0.5f : 0.5f));
 
-        bytes[k] = (int8_t)MIN(127, MAX(-127, whole));
+        bytes[k] = (int8_t)MIN(bound, MAX(-bound, whole));
         left[k] = x[k] - scale * (float)bytes[k];
     }
     memset(bytes + dim, 0, (size_t)(width - dim));
     return scale;
 }
 
-struct long_item {
-    float length;
+struct placed {
+    float length, reach; /* reach: of a query as long as items are on average */
     int32_t item;
 };
 
-static int by_length(const void *a, const void *b)
+static int by_reach(const void *a, const void *b)
 {
-    const struct long_item *x = a, *y = b;
+    const struct placed *x = a, *y = b;
 
-    if (x->length != y->length)
-        return x->length < y->length ? 1 : -1;
+    if (x->reach != y->reach)
+        return x->reach < y->reach ? 1 : -1;
     return (x->item > y->item) - (x->item < y->item);
 }
 
-static struct long_item *sort_items(const struct finder *f)
+static struct placed *sort_items(const struct finder *f)
 {
     int32_t n = f->m->n_items;
-    struct long_item *items = xcalloc((size_t)MAX(n, 1), sizeof *items);
+    struct placed *items = xcalloc((size_t)MAX(n, 1), sizeof *items);
+    double sum = 0;
 
 #pragma omp parallel
     {
@@ -94,38 +119,87 @@ static struct long_item *sort_items(const struct finder *f)
 #pragma omp for
         for (int32_t i = 0; i < n; i++) {
             copy_vector(f, i, vector);
-            items[i] = (struct long_item){length_of(vector, f->dim), i};
+            items[i] = (struct placed){.length = length_of(vector, f->dim), .item = i};
         }
     }
-    qsort(items, (size_t)n, sizeof *items, by_length);
+    for (int32_t i = 0; i < n; i++)
+        sum += (double)items[i].length;
+    for (int32_t i = 0; i < n; i++)
+        items[i].reach = items[i].length * (float)(sum / n) + bias_of(f, i);
+    qsort(items, (size_t)n, sizeof *items, by_reach);
     return items;
 }
 
-static void fill(struct finder *f)
+/* The bytes of the item at that place, among those of its group. */
+static void place_bytes(const struct finder *f, int32_t at, const int8_t *bytes)
 {
-    int32_t n = f->m->n_items;
-    AUTO_FREE struct long_item *sorted = sort_items(f);
+    uint8_t *to =
+        f->bytes + (int64_t)(at / KERN_BYTES) * KERN_BYTES * f->width + FOUR * (at % KERN_BYTES);
 
-    f->order = xcalloc((size_t)MAX(n, 1), sizeof *f->order);
-    f->bytes = xaligned((size_t)n * (size_t)f->width + BYTES_ALIGN, 1);
-    f->scale = xaligned((size_t)n, sizeof *f->scale);
-    f->error = xaligned((size_t)n, sizeof *f->error);
-    f->length = xaligned((size_t)n, sizeof *f->length);
+    for (int k = 0; k < f->width; k++)
+        to[KERN_BYTES * (k / FOUR * FOUR) + k % FOUR] = (uint8_t)(bytes[k] + KERN_BYTE_ZERO);
+}
+
+static void fill_places(struct finder *f, const struct placed *sorted)
+{
 #pragma omp parallel
     {
         AUTO_FREE float *vector = xaligned((size_t)f->dim, sizeof *vector);
         AUTO_FREE float *left = xaligned((size_t)f->dim, sizeof *left);
+        AUTO_FREE int8_t *bytes = xcalloc((size_t)f->width, 1);
 
 #pragma omp for
-        for (int32_t at = 0; at < n; at++) {
+        for (int32_t at = 0; at < f->m->n_items; at++) {
             f->order[at] = sorted[at].item;
             f->length[at] = sorted[at].length;
+            f->bias[at] = bias_of(f, sorted[at].item);
             copy_vector(f, sorted[at].item, vector);
-            f->scale[at] =
-                quantise(vector, f->dim, f->width, f->bytes + (int64_t)at * f->width, left);
+            f->scale[at] = quantise(vector, f->dim, f->width, KERN_BYTE_ZERO - 1, bytes, left);
             f->error[at] = length_of(left, f->dim);
+            place_bytes(f, at, bytes);
         }
     }
+}
+
+static void sum_up_rest(struct finder *f)
+{
+    float length = 0, bias = -INFINITY;
+
+    for (int32_t at = f->m->n_items - 1; at >= 0; at--) {
+        length = MAX(length, f->length[at]);
+        bias = MAX(bias, f->bias[at]);
+        f->rest_length[at / KERN_BYTES] = length;
+        f->rest_bias[at / KERN_BYTES] = bias;
+    }
+}
+
+static float *zeros(size_t n)
+{
+    float *x = xaligned(n, sizeof *x);
+
+    memset(x, 0, n * sizeof *x);
+    return x;
+}
+
+static void fill(struct finder *f)
+{
+    size_t groups = (size_t)MAX(groups_of(f), 1), n = groups * KERN_BYTES;
+    AUTO_FREE struct placed *sorted = NULL;
+
+    if (f->items.unit)
+        measure_units(f);
+    f->order = xcalloc(n, sizeof *f->order);
+    f->bytes = xaligned(n * (size_t)f->width, 1);
+    memset(f->bytes, KERN_BYTE_ZERO, n * (size_t)f->width);
+    f->scale = zeros(n);
+    f->error = zeros(n);
+    f->length = zeros(n);
+    f->bias = zeros(n);
+    f->rest_length = zeros(groups);
+    f->rest_bias = zeros(groups);
+    sorted = sort_items(f);
+    fill_places(f, sorted);
+    sum_up_rest(f);
 }
 
 struct finder *finder_new(const struct model *m)
@@ -137,8 +211,8 @@ struct finder *finder_new(const struct model *m)
         f->items.rows = NULL;
         return f;
     }
-    f->dim = f->items.dim + (f->items.bias != NULL);
-    f->width = (f->dim + BYTES_ALIGN - 1) / BYTES_ALIGN * BYTES_ALIGN;
+    f->dim = f->items.dim;
+    f->width = (f->dim + EIGHT - 1) / EIGHT * EIGHT;
     f->slack = (float)(f->dim + 8) * 0x1p-22f;
     fill(f);
     return f;
@@ -148,11 +222,15 @@ void finder_free(struct finder *f)
 {
     if (!f)
         return;
+    free(f->inverse);
     free(f->order);
     free(f->bytes);
     free(f->scale);
     free(f->error);
     free(f->length);
+    free(f->bias);
+    free(f->rest_length);
+    free(f->rest_bias);
     free(f);
 }
 
@@ -166,14 +244,12 @@ bool finder_is_fast(const struct finder *f)
 void finder_room_init(struct finder_room *r, const struct finder *f)
 {
     *r = (struct finder_room){
-        .state = model_state(f->m, 1),
-        .scores = xaligned(BLOCK, sizeof *r->scores),
-        .dots = xaligned(BLOCK, sizeof *r->dots),
-        .found = xcalloc(BLOCK, sizeof *r->found),
-        .vector = xaligned((size_t)f->width + 1, sizeof *r->vector),
-        .left = xaligned((size_t)f->width + 1, sizeof *r->left),
-        .bytes = xaligned((size_t)f->width + BYTES_ALIGN, 1),
-        .left_out = xcalloc((size_t)MAX(f->m->n_items, 1), 1),
+        .state = model_state(f->m, FINDER_QUERIES),
+        .scores = xaligned((size_t)BLOCK * FINDER_QUERIES, sizeof *r->scores),
+        .bytes = xaligned((size_t)MAX(f->width, 1) * FINDER_QUERIES, 1),
+        .left = xaligned((size_t)MAX(f->dim, 1), sizeof *r->left),
+        .found = xcalloc((size_t)BLOCK * FINDER_QUERIES, sizeof *r->found),
+        .left_out = xcalloc((size_t)MAX(f->m->n_items, 1), sizeof *r->left_out),
     };
 }
 
@@ -181,11 +257,9 @@ void finder_room_release(struct finder_room *r)
 {
     free(r->state);
     free(r->scores);
-    free(r->dots);
-    free(r->found);
-    free(r->vector);
-    free(r->left);
     free(r->bytes);
+    free(r->left);
+    free(r->found);
     free(r->left_out);
     *r = (struct finder_room){0};
 }
@@ -195,61 +269,106 @@ int64_t finder_scored(const struct finder_room *r)
     return r->scored;
 }
 
-void finder_mark(struct finder_room *r, const struct finder_query *q, bool as)
+static void mark_item(struct finder_room *r, int32_t item, uint16_t bit, bool as)
+{
+    r->left_out[item] = (uint16_t)(as ? r->left_out[item] | bit : r->left_out[item] & ~bit);
+}
+
+static void mark(struct finder_room *r, const struct finder_query *q, uint16_t bit, bool as)
 {
     for (int32_t h = 0; q->exclude_seen && h < q->q.n_history; h++)
-        r->left_out[q->q.history[h]] = as;
+        mark_item(r, q->q.history[h], bit, as);
     for (int e = 0; e < q->n_exclude; e++)
-        r->left_out[q->exclude[e]] = as;
+        mark_item(r, q->exclude[e], bit, as);
+}
+
+static bool lists(const struct finder_room *r, const struct finder_query *q, uint16_t bit,
+                  int32_t item)
+{
+    return !(r->left_out[item] & bit) && (!q->among || (q->among[item / 64] >> (item % 64) & 1));
+}
+
+void finder_mark(struct finder_room *r, const struct finder_query *q, bool as)
+{
+    mark(r, q, 1, as);
 }
 
 bool finder_lists(const struct finder_room *r, const struct finder_query *q, int32_t item)
 {
-    return !r->left_out[item] && (!q->among || (q->among[item / 64] >> (item % 64) & 1));
+    return lists(r, q, 1, item);
 }
 
 /* ---- searching ---- */
 
-/* The list so far: a heap, the worst on top. */
-struct list {
+/* One query's, and its list so far: a heap, the worst on top. */
+struct search {
+    const struct finder_query *q;
+    uint16_t bit; /* in left_out */
     struct hit *hits;
-    int n, k;
+    int n;
+
+    const float *state;
+    int8_t *bytes;
+    float length;
+    struct kern_bound bound;
 };
 
-static void consider(struct list *l, struct hit h)
+static void consider(struct search *s, struct hit h)
 {
     if (!(h.score > -INFINITY))
         return;
-    if (l->n < l->k)
-        hits_push(l->hits, &l->n, h);
-    else if (hit_worse(l->hits[0], h))
-        hits_replace(l->hits, l->n, h);
+    if (s->n < s->q->k)
+        hits_push(s->hits, &s->n, h);
+    else if (hit_worse(s->hits[0], h))
+        hits_replace(s->hits, s->n, h);
 }
 
 /* What an item must reach to be listed. */
-static float limit_of(const struct list *l)
+static float limit_of(const struct search *s)
 {
-    return l->n < l->k ? -INFINITY : l->hits[0].score;
+    return s->n < s->q->k ? -INFINITY : s->hits[0].score;
 }
 
-static void scan_all(const struct finder *f, struct finder_room *r, const struct finder_query *q,
-                     struct list *l)
+/* Scores (count, n) of the items from `first`, by all n searches. */
+static void consider_block(struct finder_room *r, struct search *s, int n, int32_t first,
+                           int32_t count)
+{
+    enum { PIECE = 32 };
+    float limits[FINDER_QUERIES];
+
+    for (int32_t c = 0; c < count; c += PIECE) {
+        const float *scores = r->scores + (int64_t)c * n;
+        int n_found;
+
+        for (int k = 0; k < n; k++)
+            limits[k] = limit_of(&s[k]);
+        n_found = kern_best()->above(scores, MIN(PIECE, count - c), n, limits, r->found);
+        for (int f = 0; f < n_found; f++) {
+            struct search *of = &s[r->found[f] % n];
+            struct hit h = {first + c + r->found[f] / n, scores[r->found[f]]};
+
+            if (lists(r, of->q, of->bit, h.item))
+                consider(of, h);
+        }
+    }
+}
+
+static void scan_all(const struct finder *f, struct finder_room *r, struct search *s,
+                     const struct query *q, int n)
 {
     const struct model *m = f->m;
 
     for (int32_t first = 0; first < m->n_items; first += BLOCK) {
         int32_t count = MIN(BLOCK, m->n_items - first);
 
-        m->ops->score(m, &q->q, 1, r->state, first, count, r->scores);
-        for (int32_t c = 0; c < count; c++)
-            if (r->scores[c] >= limit_of(l) && finder_lists(r, q, first + c))
-                consider(l, (struct hit){first + c, r->scores[c]});
+        m->ops->score(m, q, n, r->state, first, count, r->scores);
+        consider_block(r, s, n, first, count);
     }
-    r->scored += m->n_items;
+    r->scored += (int64_t)m->n_items * n;
 }
 
 /* Places in a block become items, those that may be listed; returns how many. */
-static int listed_of(const struct finder *f, struct finder_room *r, const struct finder_query *q,
+static int listed_of(const struct finder *f, struct finder_room *r, const struct search *s,
                      int32_t first, int n)
 {
     int n_listed = 0;
@@ -257,88 +376,117 @@ static int listed_of(const struct finder *f, struct finder_room *r, const struct
     for (int k = 0; k < n; k++) {
         int32_t item = f->order[first + r->found[k]];
 
-        if (finder_lists(r, q, item))
+        if (lists(r, s->q, s->bit, item))
             r->found[n_listed++] = item;
     }
     return n_listed;
 }
 
 /* r->scores[k] of the items r->found[k], to the bits that the model's score() gives. */
-static void score_exactly(const struct finder *f, struct finder_room *r, int n)
+static void score_exactly(const struct finder *f, struct finder_room *r, const float *state, int n)
 {
     const struct item_vectors *v = &f->items;
-    const struct kern *kern = kern_best();
 
-    kern->picked_scores(r->state, v->rows, r->found, n, v->dim, r->scores);
-    for (int k = 0; v->unit && k < n; k++) {
-        const float *row = v->rows + (int64_t)r->found[k] * v->dim;
-        float squares = kern->dot(row, row, v->dim);
-
-        r->scores[k] *= squares > 0 ? 1 / __builtin_sqrtf(squares) : 0;
-    }
+    kern_best()->picked_scores(state, v->rows, r->found, n, v->dim, r->scores);
+    for (int k = 0; f->inverse && k < n; k++)
+        r->scores[k] *= f->inverse[r->found[k]];
     for (int k = 0; v->bias && k < n; k++)
         r->scores[k] += v->bias[r->found[k]];
     r->scored += n;
 }
 
 /* Those of the block that may reach the limit, exactly. */
-static void look_at_block(const struct finder *f, struct finder_room *r,
-                          const struct finder_query *q, int32_t first, int32_t count,
-                          struct kern_bound bound, struct list *l)
+static void look_at_block(const struct finder *f, struct finder_room *r, struct search *s,
+                          int32_t first, int32_t count)
 {
+    const struct kern_bytes rows = {f->bytes + (int64_t)first * f->width, f->scale + first,
+                                    f->error + first, f->length + first, f->bias + first};
     int n;
 
-    bound.limit = limit_of(l);
-    kern_best()->byte_dots(r->bytes, f->bytes + (int64_t)first * f->width, count, f->width,
-                           r->dots);
-    n = kern_best()->reaching(r->dots, f->scale + first, f->error + first, f->length + first, count,
-                              bound, r->found);
-    n = listed_of(f, r, q, first, n);
-    score_exactly(f, r, n);
+    s->bound.limit = limit_of(s);
+    n = kern_best()->reaching(s->bytes, &rows, count, f->width, s->bound, r->found);
+    n = listed_of(f, r, s, first, n);
+    score_exactly(f, r, s->state, n);
     for (int k = 0; k < n; k++)
-        consider(l, (struct hit){r->found[k], r->scores[k]});
+        consider(s, (struct hit){r->found[k], r->scores[k]});
 }
 
-static void scan_longest(const struct finder *f, struct finder_room *r,
-                         const struct finder_query *q, struct list *l)
+static void aim(const struct finder *f, struct finder_room *r, struct search *s)
 {
-    struct kern_bound bound = {0};
-    float length, left;
-    int32_t block;
+    float left;
 
-    memcpy(r->vector, r->state, (size_t)f->items.dim * sizeof *r->vector);
-    if (f->items.bias)
-        r->vector[f->items.dim] = 1;
-    length = length_of(r->vector, f->dim);
-    bound.scale = quantise(r->vector, f->dim, f->width, r->bytes, r->left);
+    s->length = length_of(s->state, f->dim);
+    s->bound.scale = quantise(s->state, f->dim, f->width, KERN_BYTE_MOST, s->bytes, r->left);
     left = length_of(r->left, f->dim);
-    bound.error = length + left; /* at least |x - ex| */
-    bound.length = left + f->slack * length;
-    block = FIRST_BLOCK; /* limits are to come soon */
-    for (int32_t first = 0; first < f->m->n_items; block = MIN(2 * block, BLOCK)) {
+    s->bound.error = s->length + left; /* at least |x - ex| */
+    s->bound.length = left + f->slack * s->length;
+}
+
+/* Whether nothing from that group on can be listed. */
+static bool is_over(const struct finder *f, const struct search *s, int32_t group)
+{
+    float most = f->rest_length[group] * s->length * (1 + 2 * f->slack) + f->rest_bias[group];
+
+    return s->n == s->q->k && most < limit_of(s);
+}
+
+static void scan_longest(const struct finder *f, struct finder_room *r, struct search *searches,
+                         int n)
+{
+    struct search *left[FINDER_QUERIES];
+    int32_t block = FIRST_BLOCK; /* limits are to come soon */
+
+    for (int k = 0; k < n; k++) {
+        left[k] = &searches[k];
+        aim(f, r, left[k]);
+    }
+    for (int32_t first = 0; first < f->m->n_items && n; block = MIN(2 * block, BLOCK)) {
         int32_t count = MIN(block, f->m->n_items - first);
 
-        if (l->n == l->k && f->length[first] * length * (1 + 2 * f->slack) < limit_of(l))
-            return; /* what follows is shorter */
-        look_at_block(f, r, q, first, count, bound, l);
+        for (int k = 0; k < n;)
+            if (is_over(f, left[k], first / KERN_BYTES))
+                left[k] = left[--n];
+            else
+                look_at_block(f, r, left[k++], first, count);
         first += count;
+    }
+}
+
+void finder_find_many(const struct finder *f, struct finder_room *r, const struct finder_query *q,
+                      int n, struct hit *const *out, int *n_out)
+{
+    struct search s[FINDER_QUERIES];
+    struct query queries[FINDER_QUERIES] = {0};
+
+    assert(n >= 1 && n <= FINDER_QUERIES);
+    for (int k = 0; k < n; k++) {
+        assert(q[k].k >= 1 && q[k].k <= TOPK_MAX);
+        queries[k] = q[k].q;
+        s[k] = (struct search){.q = &q[k],
+                               .bit = (uint16_t)(1 << k),
+                               .hits = out[k],
+                               .state = r->state + (int64_t)k * f->dim,
+                               .bytes = r->bytes + (int64_t)k * f->width};
+        mark(r, &q[k], s[k].bit, true);
+    }
+    r->scored = 0;
+    model_prepare(f->m, queries, n, r->state);
+    if (finder_is_fast(f))
+        scan_longest(f, r, s, n);
+    else
+        scan_all(f, r, s, queries, n);
+    for (int k = 0; k < n; k++) {
+        mark(r, &q[k], s[k].bit, false);
+        hits_sort(out[k], s[k].n);
+        n_out[k] = s[k].n;
     }
 }
 
 int finder_find(const struct finder *f, struct finder_room *r, const struct finder_query *q,
                 struct hit *out)
 {
-    struct list l = {out, 0, q->k};
+    int n;
 
-    assert(q->k >= 1 && q->k <= TOPK_MAX);
-    r->scored = 0;
-    model_prepare(f->m, &q->q, 1, r->state);
-    finder_mark(r, q, true);
-    if (finder_is_fast(f))
-        scan_longest(f, r, q, &l);
-    else
-        scan_all(f, r, q, &l);
-    finder_mark(r, q, false);
-    hits_sort(out, l.n);
-    return l.n;
+    finder_find_many(f, r, q, 1, &out, &n);
+    return n;
 }

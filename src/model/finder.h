@@ -1,10 +1,10 @@
-/* finder.h - the best k items for one query, exactly, without looking closely at all of them: what
+/* finder.h - the best k items for a query, exactly, without looking closely at all of them: what
  * the server ranks by. The lists are those of topk.h, item for item.
  *
- * Where a score is the product of a query's vector and an item's, items lie in the order of their
- * vectors' lengths, as bytes: once nothing that follows can be long enough, the search ends; and
- * what is looked at is scored exactly only where the product of bytes, and the most that it may be
- * wrong by, reach the k-th best. Other models score every item. */
+ * Where a score is the product of a query's vector and an item's, plus a bias of the item, items
+ * lie in the order of lengths and biases, as bytes: once nothing that follows can be long enough,
+ * the search ends; and what is looked at is scored exactly only where the product of bytes, and the
+ * most that it may be wrong by, reach the k-th best. Other models score every item. */
 #ifndef KINDRED_FINDER_H
 #define KINDRED_FINDER_H
 
@@ -12,23 +12,23 @@
 
 struct finder;
 
-/* For a model that stays as it is, and outlives it. Cost: about dim + 16 bytes an item. */
+/* For a model that stays as it is, and outlives it. Cost: about dim + 24 bytes an item. */
 struct finder *finder_new(const struct model *m);
 void finder_free(struct finder *f);
 
 /* Whether it looks at few items. */
 bool finder_is_fast(const struct finder *f);
 
+enum { FINDER_QUERIES = 16 }; /* at most, a call */
+
 /* What one thread searches with, again and again. */
 struct finder_room {
-    float *state;   /* of one query */
-    float *scores;  /* of a block */
-    int32_t *dots;  /* likewise */
-    int32_t *found; /* likewise */
-    float *vector;  /* the query's, with the bias behind */
-    float *left;    /* what its bytes leave over */
-    int8_t *bytes;
-    uint8_t *left_out; /* (n_items) 1: not listed; 0 between two searches */
+    float *state;       /* of FINDER_QUERIES queries, as the next two */
+    float *scores;      /* of a block */
+    int8_t *bytes;      /* what their vectors are as bytes */
+    float *left;        /* of one, what its bytes leave over */
+    int32_t *found;     /* places in a block */
+    uint16_t *left_out; /* (n_items) a bit a query: not listed; 0 between two searches */
     int64_t scored;
 };
 
@@ -47,6 +47,13 @@ struct finder_query {
 /* Best first; returns how many. out: room for k. */
 int finder_find(const struct finder *f, struct finder_room *room, const struct finder_query *q,
                 struct hit *out);
+
+/* The same for n <= FINDER_QUERIES queries at once, for which a block of items is read once.
+ *
+ * out    (n) room for k hits of each
+ * n_out  (n) how many there are */
+void finder_find_many(const struct finder *f, struct finder_room *room,
+                      const struct finder_query *q, int n, struct hit *const *out, int *n_out);
 
 /* For lists that are made otherwise: what the query leaves out is marked, until it's unmarked; and
  * whether an item may be listed. */
