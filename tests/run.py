@@ -1,8 +1,8 @@
-"""Run every test there is: the cmocka programs, then pytest from outside, for each build folder named.
+"""Run every test there is: the cmocka programs for each build folder named, then pytest from outside for all of them at once.
 
 usage: tests/run.py BUILD...
 
-Prints the runners' own lines as they come, and ends with the sum, "N passed, N failed, N skipped".
+Prints the runners' own lines, the first build's as they come, and ends with the sum, "N passed, N failed, N skipped".
 """
 
 import os
@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,13 +22,14 @@ SANITIZERS = {
 }
 
 
-def run(command, env):
-    """The output of a command, shown while it runs, and its exit code."""
+def run(command, env, show=True):
+    """The output of a command, shown while it runs if asked for, and its exit code."""
     lines = []
     with subprocess.Popen(command, cwd=ROOT, env=env, text=True, errors="replace",
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         for line in process.stdout:
-            print(line, end="", flush=True)
+            if show:
+                print(line, end="", flush=True)
             lines.append(line)
     return "".join(lines), process.returncode
 
@@ -51,16 +53,36 @@ def count_pytest(output, code):
     return found
 
 
+def environment(build):
+    return os.environ | SANITIZERS | {"KINDRED": str(ROOT / build / "kindred")}
+
+
+def from_inside(build):
+    found = Counter()
+    for program in sorted((ROOT / build).glob("test_*")):
+        if program.is_file() and os.access(program, os.X_OK):
+            print(f"\n== {build}: {program.name}", flush=True)
+            found += count_cmocka(*run([program], environment(build)))
+    return found
+
+
+def from_outside(builds):
+    """Side by side: what one waits for (a server, a rank, a clock) is time for the other."""
+    found = Counter()
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", "tests/cli"]
+    with ThreadPoolExecutor() as pool:
+        print(f"\n== {builds[0]}: from outside", flush=True)
+        jobs = [pool.submit(run, command, environment(build), build == builds[0]) for build in builds]
+        for build, job in zip(builds, jobs):
+            output, code = job.result()
+            if build != builds[0]:
+                print(f"\n== {build}: from outside\n{output}", end="", flush=True)
+            found += count_pytest(output, code)
+    return found
+
+
 def main(builds):
-    total = Counter()
-    for build in builds:
-        env = os.environ | SANITIZERS | {"KINDRED": str(ROOT / build / "kindred")}
-        for program in sorted((ROOT / build).glob("test_*")):
-            if program.is_file() and os.access(program, os.X_OK):
-                print(f"\n== {build}: {program.name}", flush=True)
-                total += count_cmocka(*run([program], env))
-        print(f"\n== {build}: from outside", flush=True)
-        total += count_pytest(*run([sys.executable, "-m", "pytest", "-q", "-rs", "tests/cli"], env))
+    total = sum(map(from_inside, builds), Counter()) + from_outside(builds)
     print(f"\n{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")
     return 1 if total["failed"] or not total["passed"] else 0
 

@@ -79,6 +79,16 @@ def is_program(pid, program):
         return False
 
 
+def end(pids, program, seconds=10):
+    """Whether all of them end within that time: a launcher may be gone before what it has killed."""
+    until = time.monotonic() + seconds
+    while alive := any(is_program(pid, program) for pid in pids):
+        if time.monotonic() > until:
+            break
+        time.sleep(0.01)
+    return not alive
+
+
 def catches_signals(pid):
     """Whether SIGTERM is no longer the end of it."""
     try:

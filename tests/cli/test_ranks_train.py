@@ -153,7 +153,7 @@ def test_a_killed_rank_ends_all_and_others_go_on_to_the_same_bytes(kindred, mpir
     start = time.monotonic()
     job.communicate(timeout=30)
     assert job.returncode != 0 and time.monotonic() - start < 10
-    assert not [pid for pid in processes if mpi.is_program(pid, kindred.path)]
+    assert mpi.end(processes, kindred.path)
     assert not (tmp_path / "model.safetensors").exists()
     mpirun.ok(impl, 2, *train(dataset, tmp_path, *LONG, "--threads", 1, "--resume"))
     assert (tmp_path / "model.safetensors").read_bytes() == (alone(LONG) / "model.safetensors").read_bytes()
