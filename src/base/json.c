@@ -14,21 +14,29 @@ static void line_break(struct json_out *o)
         buf_puts(&o->buf, "  ");
 }
 
+static void put_escape(struct buf *b, unsigned char c)
+{
+    if (c == '\n')
+        buf_puts(b, "\\n");
+    else
+        buf_printf(b, c < 0x20 ? "\\u%04x" : "\\%c", c);
+}
+
 static void put_escaped(struct buf *b, const char *s, size_t n)
 {
+    size_t from = 0;
+
     buf_putc(b, '"');
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)s[i];
 
-        if (c == '"' || c == '\\')
-            buf_printf(b, "\\%c", c);
-        else if (c == '\n')
-            buf_puts(b, "\\n");
-        else if (c < 0x20)
-            buf_printf(b, "\\u%04x", c);
-        else
-            buf_putc(b, (char)c);
+        if (c >= 0x20 && c != '"' && c != '\\')
+            continue;
+        buf_put(b, s + from, i - from);
+        put_escape(b, c);
+        from = i + 1;
     }
+    buf_put(b, s + from, n - from);
     buf_putc(b, '"');
 }
 

@@ -192,17 +192,25 @@ static bool is_plain(struct http_text t)
     return t.len > 0 && t.len <= MOST;
 }
 
+static void put_hex(struct buf *b, uint64_t n, int digits)
+{
+    while (digits--)
+        buf_putc(b, "0123456789abcdef"[n >> (4 * digits) & 15]);
+}
+
 /* The caller's id, or one of our own; and the caller's trace. */
 static void put_ids(struct api *a, int worker, const struct http_request *q, struct http_reply *r)
 {
     uint64_t *n = &a->traffic[worker].n_ids;
 
     buf_puts(&r->headers, "X-Request-ID: ");
-    if (is_plain(q->request_id))
+    if (is_plain(q->request_id)) {
         buf_put(&r->headers, q->request_id.at, q->request_id.len);
-    else
-        buf_printf(&r->headers, "%08llx%02x%08llx", (unsigned long long)a->started_ms & 0xffffffff,
-                   (unsigned)worker & 0xff, (unsigned long long)(*n)++);
+    } else {
+        put_hex(&r->headers, (uint64_t)a->started_ms, 8);
+        put_hex(&r->headers, (uint64_t)worker, 2);
+        put_hex(&r->headers, (*n)++, 8);
+    }
     buf_puts(&r->headers, "\r\n");
     if (!is_plain(q->traceparent))
         return;

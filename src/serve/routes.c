@@ -251,30 +251,53 @@ static void recommend(const struct call *call, struct http_reply *r)
     json_close(&r->body, '}');
 }
 
+/* The lists of some of the body's users, who are searched for together. */
+static void put_lists(const struct call *call, const struct list_body *b,
+                      const struct constraints *c, int first, int count, struct http_reply *r)
+{
+    const struct served *s = call->served;
+    AUTO_FREE struct hit *hits = xmalloc((size_t)(count * b->top_k), sizeof *hits);
+    struct finder_query q[FINDER_QUERIES];
+    struct hit *lists[FINDER_QUERIES];
+    int n_hits[FINDER_QUERIES], n = 0, at[FINDER_QUERIES];
+
+    for (int i = 0; i < count; i++) {
+        int32_t user = ids_find(&s->catalog.users, body_texts_at(&b->user_ids, first + i).at);
+
+        at[i] = -1;
+        if (user < 0)
+            continue;
+        q[n] = query_of(b, c, query_of_user(&s->catalog.seen, user));
+        lists[n] = hits + n * b->top_k;
+        if (is_served(s, &q[n].q))
+            at[i] = n++;
+    }
+    if (n)
+        finder_find_many(s->finder, call->room, q, n, lists, n_hits);
+    for (int i = 0; i < count; i++) {
+        json_open(&r->body, NULL, '{');
+        json_put_str(&r->body, "user_id", body_texts_at(&b->user_ids, first + i).at);
+        json_put_bool(&r->body, "known", at[i] >= 0);
+        put_hits(s, "recommendations", hits + MAX(at[i], 0) * b->top_k,
+                 at[i] < 0 ? 0 : n_hits[at[i]], &r->body);
+        json_close(&r->body, '}');
+    }
+}
+
 static void recommend_batch(const struct call *call, struct http_reply *r)
 {
     struct list_body b = {.top_k = 10, .exclude_seen = true};
     const struct served *s = call->served;
     AUTO(json_doc) doc = {0};
     AUTO(constraints) c = {0};
-    struct hit hits[TOPK_MAX];
 
     if (!body_read(call->request, batch_fields, ARRAY_LEN(batch_fields), &doc, &b, r))
         return;
     constraints_read(&c, s, &b);
     json_open(&r->body, NULL, '{');
     json_open(&r->body, "results", '[');
-    for (int i = 0; i < b.user_ids.n; i++) {
-        int n;
-
-        b.user_id = body_texts_at(&b.user_ids, i);
-        recommend_to(call, &b, &c, hits, &n);
-        json_open(&r->body, NULL, '{');
-        json_put_str(&r->body, "user_id", b.user_id.at);
-        json_put_bool(&r->body, "known", n >= 0);
-        put_hits(s, "recommendations", hits, MAX(n, 0), &r->body);
-        json_close(&r->body, '}');
-    }
+    for (int i = 0; i < b.user_ids.n; i += FINDER_QUERIES)
+        put_lists(call, &b, &c, i, MIN(FINDER_QUERIES, b.user_ids.n - i), r);
     json_close(&r->body, ']');
     json_put_str(&r->body, "model", s->catalog.model->ops->name);
     json_close(&r->body, '}');
