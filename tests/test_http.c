@@ -8,13 +8,48 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 enum { MAX_BODY = 1000, REQUEST_MS = 400, IDLE_MS = 1500, MAX_CONNECTIONS = 20, BIG = 100000 };
 
-/* ---- the server: "METHOD PATH?QUERY [BODY]" comes back; /big is a large answer ---- */
+/* ---- the server: "METHOD PATH?QUERY [BODY]" comes back; /big is a large answer, /later one that
+ * takes a while ---- */
+
+static atomic_int n_answered_later;
+
+static void note_answer(void *context, struct http_reply *r)
+{
+    assert_ptr_equal(context, &n_answered_later);
+    buf_puts(&r->headers, "X-Noted: 1\r\n");
+    n_answered_later++;
+}
+
+static void *answer_later(void *later)
+{
+    struct timespec pause = {.tv_nsec = 50000000};
+    struct http_reply *r = http_later_reply(later);
+
+    nanosleep(&pause, NULL);
+    r->status = 202;
+    r->content_type = "text/plain";
+    buf_puts(&r->body.buf, "at last");
+    http_later_send(later);
+    return NULL;
+}
+
+static void answer_in_a_while(struct http_reply *r)
+{
+    struct http_later *later = http_reply_later(r);
+    pthread_t thread;
+
+    http_later_then(later, note_answer, &n_answered_later);
+    assert_int_equal(pthread_create(&thread, NULL, answer_later, later), 0);
+    pthread_detach(thread);
+}
 
 static void echo(void *context, int worker, const struct http_request *q, struct http_reply *r)
 {
@@ -22,6 +57,11 @@ static void echo(void *context, int worker, const struct http_request *q, struct
 
     (void)context;
     assert(worker == 0 || worker == 1);
+    if (q->path.len == 6 && !memcmp(q->path.at, "/later", 6)) {
+        buf_puts(&r->headers, "X-Early: 1\r\n");
+        answer_in_a_while(r);
+        return;
+    }
     r->content_type = "text/plain";
     buf_puts(out, q->method);
     buf_putc(out, ' ');
@@ -103,6 +143,8 @@ static int dial(const struct server *s)
     assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
     return fd;
 }
+
+#define STRING(text) text, sizeof(text) - 1
 
 static void put(int fd, const char *bytes, size_t n)
 {
@@ -439,6 +481,66 @@ static void a_half_closed_client_gets_its_answers(void **)
     assert_string_equal(have, "200 200");
 }
 
+static void an_answer_that_is_waited_for_keeps_its_turn(void **)
+{
+    int fd = dial(&server);
+    AUTO(buf) got = {0};
+    char all[100];
+
+    n_answered_later = 0;
+    put(fd, STRING("GET /a HTTP/1.1\r\n" HOST "\r\nHEAD /later HTTP/1.1\r\n" HOST
+                   "\r\nGET /later HTTP/1.1\r\n" HOST "\r\n"));
+    put(fd, STRING(END));
+    get_all(fd, &got);
+    statuses(&got, all);
+    assert_string_equal(all, "200 202 202 200");
+    assert_non_null(
+        strstr(buf_str(&got), "Content-Length: 7\r\nX-Early: 1\r\nX-Noted: 1\r\n\r\nHTTP/1.1 202"));
+    assert_non_null(strstr(buf_str(&got), "X-Noted: 1\r\n\r\nat lastHTTP/1.1 200"));
+    assert_int_equal(n_answered_later, 2);
+}
+
+static void who_leaves_before_the_answer_harms_nobody(void **)
+{
+    AUTO(buf) got = {0};
+    int fd;
+
+    n_answered_later = 0;
+    for (int i = 0; i < 5; i++) {
+        fd = dial(&server);
+        put(fd, STRING("GET /later HTTP/1.1\r\n" HOST "\r\nGET /a HTTP/1.1\r\n" HOST "\r\n"));
+        close(fd);
+    }
+    fd = dial(&server);
+    put(fd, STRING("GET /later HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n"));
+    get_all(fd, &got);
+    assert_non_null(strstr(buf_str(&got), "at last"));
+    for (int tries = 0; n_answered_later < 6 && tries < 500; tries++)
+        usleep(10000);
+    assert_int_equal(n_answered_later, 6);
+}
+
+static void a_server_that_stops_waits_for_answers(void **)
+{
+    struct server own;
+    AUTO(buf) got = {0};
+    int fd, gone;
+
+    n_answered_later = 0;
+    server_start(&own, 1);
+    fd = dial(&own);
+    gone = dial(&own);
+    put(gone, STRING("GET /later HTTP/1.1\r\n" HOST "\r\n"));
+    put(fd, STRING("GET /a HTTP/1.1\r\n" HOST "\r\n"));
+    get_until(fd, &got, "GET /a []");
+    put(fd, STRING("GET /later HTTP/1.1\r\n" HOST "\r\n"));
+    close(gone);
+    server_stop(&own);
+    get_all(fd, &got);
+    assert_non_null(strstr(buf_str(&got), "at last"));
+    assert_int_equal(n_answered_later, 2);
+}
+
 static void a_server_that_stops_answers_what_has_begun(void **)
 {
     static const char begun[] = POST "Content-Length: 5\r\n\r\nab";
@@ -488,6 +590,9 @@ int main(void)
         cmocka_unit_test(pipelined_requests_are_answered_in_order),
         cmocka_unit_test(who_does_not_read_is_not_read_from),
         cmocka_unit_test(a_half_closed_client_gets_its_answers),
+        cmocka_unit_test(an_answer_that_is_waited_for_keeps_its_turn),
+        cmocka_unit_test(who_leaves_before_the_answer_harms_nobody),
+        cmocka_unit_test(a_server_that_stops_waits_for_answers),
         cmocka_unit_test(a_server_that_stops_answers_what_has_begun),
         cmocka_unit_test(a_port_in_use_is_refused),
     };

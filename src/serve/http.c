@@ -29,12 +29,13 @@ enum {
     TICK_MS = 100,
     ACCEPT_PAUSE_MS = 100, /* when there are no more descriptors */
     STALL_MS = 30000,      /* for a client to take a turn's worth of answers */
+    WAIT_MS = 30000,       /* for an answer that comes later */
     LINGER_MS = 2000,      /* after the last answer, for the client to read it and close */
 };
 
 /* What a connection waits for. All in a phase are given the same time, so that the connections of
  * each phase are a queue in the order of their deadlines. */
-enum phase { IDLE, REQUEST, SENDING, LINGER, PHASES };
+enum phase { IDLE, REQUEST, WAITING, SENDING, LINGER, PHASES };
 
 enum field {
     FIELD_HOST,
@@ -86,8 +87,22 @@ struct conn {
     enum field field;
     struct buf body;
 
+    struct http_later *later; /* the answer that it waits for */
+
     struct buf rest;    /* read, but not parsed as yet */
     struct buf sending; /* handed to the kernel, not taken as yet */
+};
+
+/* An answer that comes later. */
+struct http_later {
+    struct loop *loop;
+    struct conn *conn; /* NULL: it's gone */
+    struct http_reply reply;
+    bool keep;  /* the connection, after it */
+    bool ready; /* to be sent */
+    http_later_fn *then;
+    void *context;
+    struct http_later *next; /* of those that are ready */
 };
 
 struct queue {
@@ -101,14 +116,17 @@ struct loop {
     uv_loop_t uv;
     uv_poll_t acceptable;
     uv_timer_t tick, accept_pause, drain;
-    uv_async_t stop;
+    uv_async_t stop, ready;
     uv_signal_t signals[3];
     uv_thread_t thread;
     struct queue queues[PHASES];
     int n_open;
-    bool ready;             /* the loop itself is initialised */
+    bool initialised;
     bool draining, starved; /* starved: of descriptors, and said so */
     uint64_t drain_deadline;
+    int n_later;                    /* answers that are to come */
+    uv_mutex_t lock;                /* of those that have */
+    struct http_later *first_ready; /* the last one first */
     time_t date_at;
     char date[40];
     struct http_reply reply; /* scratch */
@@ -205,10 +223,9 @@ static void put_number(struct buf *b, size_t n)
     buf_put(b, at, (size_t)(digits + sizeof digits - at));
 }
 
-/* Append the loop's reply to its output. */
-static void put_reply(struct conn *c, bool keep)
+/* Append a reply to the loop's output. */
+static void put_reply(struct conn *c, const struct http_reply *r, bool keep)
 {
-    struct http_reply *r = &c->loop->reply;
     struct buf *out = &c->loop->out;
 
     buf_puts(out, "HTTP/1.1 ");
@@ -243,7 +260,7 @@ static void refuse(struct conn *c, int status, const char *detail)
     http_reply_detail(r, status, detail);
     if (status == 503)
         buf_puts(&r->headers, "Retry-After: 1\r\n");
-    put_reply(c, false);
+    put_reply(c, r, false);
 }
 
 /* ---- phases ---- */
@@ -289,6 +306,20 @@ static void on_closed(uv_handle_t *handle)
     free(c);
 }
 
+static void later_free(struct http_later *later)
+{
+    http_reply_release(&later->reply);
+    free(later);
+}
+
+/* Whatever is to come, it's not for this connection. */
+static void leave_answer(struct conn *c)
+{
+    if (c->later)
+        c->later->conn = NULL;
+    c->later = NULL;
+}
+
 static void conn_close(struct conn *c)
 {
     struct loop *l = c->loop;
@@ -296,6 +327,7 @@ static void conn_close(struct conn *c)
     if (uv_is_closing((uv_handle_t *)&c->tcp))
         return;
     leave(c);
+    leave_answer(c);
     uv_close((uv_handle_t *)&c->tcp, on_closed);
     atomic_fetch_sub(&l->http->n_connections, 1);
     if (--l->n_open == 0)
@@ -603,14 +635,60 @@ static void answer(struct conn *c, bool more_in_hand)
         keep = false;
     split_target(text_of(c, c->target), &q);
     reply_reset(&l->reply);
+    l->reply.conn = c;
     l->http->config.handle(l->http->config.context, l->index, &q, &l->reply);
-    put_reply(c, keep);
+    if (c->later) {
+        c->later->keep = keep;
+        return;
+    }
+    put_reply(c, &l->reply, keep);
     forget_request(c);
+}
+
+/* ---- answers that come later ---- */
+
+struct http_later *http_reply_later(struct http_reply *r)
+{
+    struct http_later *later;
+
+    if (!r->conn)
+        return NULL;
+    later = xcalloc(1, sizeof *later);
+    later->conn = r->conn;
+    later->conn->later = later;
+    later->loop = r->conn->loop;
+    later->loop->n_later++;
+    later->reply = *r;
+    *r = (struct http_reply){.later = later};
+    return later;
+}
+
+struct http_reply *http_later_reply(struct http_later *later)
+{
+    return &later->reply;
+}
+
+void http_later_then(struct http_later *later, http_later_fn *f, void *context)
+{
+    later->then = f;
+    later->context = context;
+}
+
+void http_later_send(struct http_later *later)
+{
+    struct loop *l = later->loop;
+
+    uv_mutex_lock(&l->lock);
+    later->next = l->first_ready;
+    l->first_ready = later;
+    uv_async_send(&l->ready);
+    uv_mutex_unlock(&l->lock);
 }
 
 /* ---- sending ---- */
 
 static void consume(struct conn *c, const char *at, const char *end);
+static void flush(struct conn *c, bool yield);
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
 
 static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
@@ -631,9 +709,31 @@ static void linger(struct conn *c)
     uv_read_start((uv_stream_t *)&c->tcp, on_room, on_read);
 }
 
+/* The answer that was waited for. */
+static void deliver(struct conn *c)
+{
+    struct http_later *later = c->later;
+
+    leave_answer(c);
+    put_reply(c, &later->reply, later->keep);
+    later_free(later);
+    forget_request(c);
+    flush(c, false);
+}
+
 /* All answers are out. */
 static void settle(struct conn *c)
 {
+    if (c->later && c->later->ready) {
+        deliver(c);
+        return;
+    }
+    if (c->later) {
+        uv_read_stop((uv_stream_t *)&c->tcp);
+        if (c->phase != WAITING)
+            enter(c, WAITING);
+        return;
+    }
     if (c->closing) {
         linger(c);
         return;
@@ -717,7 +817,7 @@ static void consume(struct conn *c, const char *at, const char *end)
     struct loop *l = c->loop;
     int answered = 0;
 
-    while (at < end && !c->closing && answered < TURN_MAX && l->out.len < OUT_MAX) {
+    while (at < end && !c->closing && !c->later && answered < TURN_MAX && l->out.len < OUT_MAX) {
         at = parse(c, at, end);
         if (c->closing)
             break;
@@ -735,7 +835,7 @@ static void consume(struct conn *c, const char *at, const char *end)
         }
     }
     keep_rest(c, at, c->closing ? 0 : (size_t)(end - at));
-    flush(c, c->rest.len > 0);
+    flush(c, c->rest.len > 0 && !c->later);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
@@ -748,10 +848,46 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         consume(c, buf->base, buf->base + n);
 }
 
+/* The loop ends when the last handle is closed, but not before the last answer is there. */
+static void end_if_idle(struct loop *l)
+{
+    if (l->draining && l->n_later == 0 && !uv_is_closing((uv_handle_t *)&l->ready))
+        uv_close((uv_handle_t *)&l->ready, NULL);
+}
+
+static void on_ready(uv_async_t *async)
+{
+    struct loop *l = async->data;
+    struct http_later *later, *next;
+
+    uv_mutex_lock(&l->lock);
+    later = l->first_ready;
+    l->first_ready = NULL;
+    uv_mutex_unlock(&l->lock);
+    for (; later; later = next) {
+        next = later->next;
+        l->n_later--;
+        later->ready = true;
+        if (later->then)
+            later->then(later->context, &later->reply);
+        if (!later->conn)
+            later_free(later);
+        else if (later->conn->phase == WAITING)
+            deliver(later->conn);
+    }
+    end_if_idle(l);
+}
+
 /* ---- time ---- */
 
 static void time_out(struct conn *c)
 {
+    if (c->phase == WAITING) {
+        leave_answer(c);
+        refuse(c, 503, "The answer took too long");
+        flush(c, false);
+        return;
+    }
     if (c->phase != REQUEST) {
         conn_close(c);
         return;
@@ -891,6 +1027,7 @@ static void stop(struct loop *l)
         if (!has_unread(c))
             conn_close(c);
     }
+    end_if_idle(l);
 }
 
 static void on_drained(uv_timer_t *timer)
@@ -913,15 +1050,18 @@ static void loop_init(struct loop *l, struct http *h, int index, int listener)
     const struct http_config *config = &h->config;
     const uint64_t spans[PHASES] = {[IDLE] = (uint64_t)config->idle_ms,
                                     [REQUEST] = (uint64_t)config->request_ms,
+                                    [WAITING] = WAIT_MS,
                                     [SENDING] = STALL_MS,
                                     [LINGER] = LINGER_MS};
 
     l->http = h;
     l->index = index;
     l->listener = listener;
+    uv_mutex_init(&l->lock);
     for (int p = 0; p < PHASES; p++)
         l->queues[p] = (struct queue){.end = &l->queues[p].first, .span_ms = spans[p]};
     l->acceptable.data = l->tick.data = l->accept_pause.data = l->drain.data = l->stop.data = l;
+    l->ready.data = l;
 }
 
 /* The handles of a loop. Fails where the process may have no more descriptors. */
@@ -932,11 +1072,13 @@ static bool loop_open(struct loop *l, struct err *err)
 
     if (failed)
         return err_set(err, ERR_IO, "cannot start an event loop: %s", uv_strerror(failed));
-    l->ready = true;
+    l->initialised = true;
     uv_timer_init(&l->uv, &l->tick);
     uv_timer_init(&l->uv, &l->accept_pause);
     uv_timer_init(&l->uv, &l->drain);
     failed = uv_async_init(&l->uv, &l->stop, on_stop);
+    if (!failed)
+        failed = uv_async_init(&l->uv, &l->ready, on_ready);
     if (!failed)
         failed = uv_poll_init(&l->uv, &l->acceptable, l->listener);
     if (!failed)
@@ -964,7 +1106,7 @@ static void close_handle(uv_handle_t *handle, void *unused)
 
 static void loop_close(struct loop *l)
 {
-    if (l->ready) {
+    if (l->initialised) {
         uv_walk(&l->uv, close_handle, NULL); /* connections have closed themselves by now */
         uv_run(&l->uv, UV_RUN_DEFAULT);
         uv_loop_close(&l->uv);
@@ -973,6 +1115,7 @@ static void loop_close(struct loop *l)
         close(l->listener);
     http_reply_release(&l->reply);
     buf_release(&l->out);
+    uv_mutex_destroy(&l->lock);
 }
 
 /* A descriptor for each connection and some for the rest, as far as the system lets us. */

@@ -33,12 +33,33 @@ struct http_reply {
     const char *content_type; /* application/json unless set */
     struct buf headers;       /* more of them: "Allow: GET\r\n" */
     struct json_out body;     /* other than JSON goes to body.buf */
+    struct http_later *later; /* not NULL: the answer comes later, see below */
+    struct conn *conn;        /* the server's own */
 };
 
 /* Called from all loops at once, with `worker` 0 .. threads - 1 for scratch memory of its own. Must
  * not wait for anything. */
 typedef void http_handler(void *context, int worker, const struct http_request *q,
                           struct http_reply *r);
+
+/* ---- answers that must be waited for ----
+ *
+ * A handler that would have to wait calls http_reply_later(), has another thread do the waiting,
+ * and returns. That thread fills in http_later_reply() and calls http_later_send(), once. The
+ * connection waits meanwhile: its requests are answered in order. A client that leaves, or the
+ * server that stops, changes nothing for that thread; http_run() returns when all have been sent.
+ */
+
+/* What was put in the reply so far goes with it. NULL: the request came by no connection (a unit
+ * test's). */
+struct http_later *http_reply_later(struct http_reply *r);
+struct http_reply *http_later_reply(struct http_later *l);
+void http_later_send(struct http_later *l);
+
+/* Before it's sent, or where nobody is there to take it, call `f` on the request's own loop. From
+ * the handler. */
+typedef void http_later_fn(void *context, struct http_reply *r);
+void http_later_then(struct http_later *l, http_later_fn *f, void *context);
 
 /* A reply {"detail": text}. */
 void http_reply_detail(struct http_reply *r, int status, const char *text);
