@@ -5,6 +5,7 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "cmd/reload.h"
+#include "serve/feedback.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -31,6 +32,9 @@
       "add a line of JSON for each request; - is stdout (default none)")                           \
     X(S, opt_text, cors, NULL, 0, 0, "ORIGIN,...",                                                 \
       "whose pages' scripts may ask, such as https://shop.example; * is anybody's")                \
+    X(S, opt_text, feedback, NULL, 0, 0, "FILE",                                                   \
+      "keep what POST /feedback tells in this file, an input for preprocess, and count it at "     \
+      "once (default no events are taken)")                                                        \
     X(S, double, drain, 0, 0, 3600, "SECONDS",                                                     \
       "on SIGTERM, go on for so long with /readyz answering 503, before no connection is taken")   \
     X(S, bool, check, false, 0, 0, NULL, "look whether model and data can be served, and end")     \
@@ -198,21 +202,36 @@ static bool run_server(const struct serve_opts *o, int threads, struct serving *
     return ok;
 }
 
-static bool open_log(const struct serve_opts *o, int *log, struct err *err)
+/* What a server writes. */
+struct outputs {
+    int log; /* -1: none */
+    struct feedback *feedback;
+};
+
+static void outputs_release(struct outputs *out)
+{
+    if (out->log > STDOUT_FILENO)
+        close(out->log);
+    feedback_close(out->feedback);
+}
+
+static bool outputs_open(struct outputs *out, const struct serve_opts *o, struct err *err)
 {
     if (o->access_log && !strcmp(o->access_log, "-"))
-        *log = STDOUT_FILENO;
+        out->log = STDOUT_FILENO;
     else if (o->access_log)
-        *log = open(o->access_log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
-    return !o->access_log || *log >= 0 || err_errno(err, "open", o->access_log);
+        out->log = open(o->access_log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    if (o->access_log && out->log < 0)
+        return err_errno(err, "open", o->access_log);
+    return !o->feedback || feedback_open(&out->feedback, o->feedback, err);
 }
 
 static bool serve(const struct serve_opts *o, struct err *err)
 {
     AUTO(catalog) catalog = {0};
     AUTO_FREE char *what = NULL;
+    AUTO(outputs) out = {.log = -1};
     struct keys *keys = NULL;
-    int log = -1;
     int threads = o->threads ? o->threads : cores();
     struct serving *serving;
     struct api *api;
@@ -220,25 +239,21 @@ static bool serve(const struct serve_opts *o, struct err *err)
 
     if (!open_all((void *)(uintptr_t)o, &catalog, &keys, &what, err))
         return false;
-    if (o->check) {
-        keys_free(keys);
+    if (o->check)
         printf("%s: %s of %d users and %d items\n", o->model_uri ? what : o->model_path,
                catalog.model->ops->name, catalog.users.n, catalog.items.n);
-        return true;
-    }
-    if (!open_log(o, &log, err)) {
+    if (o->check || !outputs_open(&out, o, err)) {
         keys_free(keys);
-        return false;
+        return o->check;
     }
     serving = serving_new(served_new(&catalog, keys, what, threads), threads);
     api = api_new(serving, threads);
-    api_set_log(api, log);
+    api_set_log(api, out.log);
     api_set_origins(api, o->cors);
+    api_set_feedback(api, out.feedback);
     ok = run_server(o, threads, serving, api, what, err);
     api_free(api);
     serving_free(serving);
-    if (log > STDOUT_FILENO)
-        close(log);
     return ok;
 }
 

@@ -77,15 +77,30 @@ static int32_t append(struct names *s, struct name name)
     return s->n - 1;
 }
 
-static int32_t find_or_append(struct names *s, struct name name, uint32_t hash)
+/* The slot that has the name, or would. */
+static struct names_slot *slot_of(const struct names *s, struct name name, uint32_t hash)
 {
     uint32_t at = hash & (s->n_slots - 1);
 
-    for (; s->slots[at].number; at = (at + 1) & (s->n_slots - 1))
-        if (s->slots[at].hash == hash && is_name(s, s->slots[at].number - 1, name))
-            return s->slots[at].number - 1;
-    s->slots[at] = (struct names_slot){hash, s->n + 1};
+    while (s->slots[at].number &&
+           (s->slots[at].hash != hash || !is_name(s, s->slots[at].number - 1, name)))
+        at = (at + 1) & (s->n_slots - 1);
+    return &s->slots[at];
+}
+
+static int32_t find_or_append(struct names *s, struct name name, uint32_t hash)
+{
+    struct names_slot *slot = slot_of(s, name, hash);
+
+    if (slot->number)
+        return slot->number - 1;
+    *slot = (struct names_slot){hash, s->n + 1};
     return append(s, name);
+}
+
+int32_t names_find(const struct names *s, struct name name)
+{
+    return s->n_slots ? slot_of(s, name, hash_of(name))->number - 1 : -1;
 }
 
 /* Most of the time goes into waiting for memory: so the slots of a whole block are asked for

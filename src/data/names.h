@@ -26,6 +26,9 @@ enum { NAMES_BLOCK = 2048 };
  * Memory: a name's bytes and 8, and 10 to 20 of the hash table. */
 NODISCARD bool names_add(struct names *s, const struct name *names, int n, int32_t *numbers);
 
+/* -1: it isn't there. */
+int32_t names_find(const struct names *s, struct name name);
+
 static inline struct name names_get(const struct names *s, int32_t i)
 {
     return (struct name){s->bytes + s->offsets[i], (size_t)(s->offsets[i + 1] - s->offsets[i])};

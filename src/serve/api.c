@@ -48,6 +48,11 @@ void api_set_origins(struct api *a, const char *origins)
     a->origins = origins;
 }
 
+void api_set_feedback(struct api *a, struct feedback *f)
+{
+    a->feedback = f;
+}
+
 void api_set_reload(struct api *a, void (*ask)(void *context), void *context)
 {
     a->ask_reload = ask;
@@ -269,10 +274,19 @@ static struct http_text id_of(const struct http_reply *r)
     return (struct http_text){at, strcspn(at, "\r")};
 }
 
+/* What is told of a request once its answer is there. */
+struct account {
+    struct api *api;
+    int worker, route; /* route -1: none */
+    double begun;
+    struct http_request request;
+};
+
 /* One write a line: lines of several workers don't mix. */
-static void log_request(const struct api *a, int worker, const struct http_request *q,
-                        const struct http_reply *r, double seconds)
+static void log_request(const struct account *of, const struct http_reply *r, double seconds)
 {
+    const struct api *a = of->api;
+    const struct http_request *q = &of->request;
     AUTO(json_out) line = {0};
     struct http_text id = id_of(r);
     char now[CLOCK_ISO_MAX];
@@ -289,18 +303,64 @@ static void log_request(const struct api *a, int worker, const struct http_reque
     json_put_strn(&line, "request_id", id.at, id.len);
     if (is_plain(q->traceparent))
         json_put_strn(&line, "traceparent", q->traceparent.at, q->traceparent.len);
-    json_put_int(&line, "worker", worker);
+    json_put_int(&line, "worker", of->worker);
     json_close(&line, '}');
     buf_putc(&line.buf, '\n');
     written = write(a->log, line.buf.data, line.buf.len);
     (void)written; /* a full disk is no reason not to answer */
 }
 
+static void tell(const struct account *of, const struct http_reply *r)
+{
+    double seconds = clock_seconds() - of->begun;
+
+    if (of->route >= 0)
+        count(&of->api->traffic[of->worker], of->route, r->status, seconds);
+    if (of->api->log >= 0)
+        log_request(of, r, seconds);
+}
+
+/* ---- answers that come later ---- */
+
+static void copy_text(struct http_text *t)
+{
+    char *copy = xmalloc(t->len + 1, 1);
+
+    if (t->len)
+        memcpy(copy, t->at, t->len);
+    t->at = copy;
+}
+
+static void tell_later(void *account, struct http_reply *r)
+{
+    struct account *of = account;
+
+    tell(of, r);
+    free((void *)(uintptr_t)of->request.path.at);
+    free((void *)(uintptr_t)of->request.traceparent.at);
+    free(of);
+}
+
+/* Methods' names are static; the rest of the request is gone by then. */
+static void await(const struct account *now, struct http_later *later)
+{
+    struct account *of = xmalloc(1, sizeof *of);
+
+    *of = *now;
+    of->request = (struct http_request){.method = now->request.method,
+                                        .path = now->request.path,
+                                        .traceparent = now->request.traceparent};
+    copy_text(&of->request.path);
+    copy_text(&of->request.traceparent);
+    http_later_then(later, tell_later, of);
+}
+
 /* ---- */
 
-static void call_route(struct api *a, int worker, int route, const struct http_request *q,
-                       struct http_text id, struct http_reply *r)
+static void call_route(const struct account *of, struct http_text id, struct http_reply *r)
 {
+    struct api *a = of->api;
+    const struct route *route = &route_table[of->route];
     AUTO(buf) decoded = {0};
     struct served *s;
 
@@ -308,34 +368,35 @@ static void call_route(struct api *a, int worker, int route, const struct http_r
         http_reply_detail(r, 404, "Not Found");
         return;
     }
-    s = serving_hold(a->serving, worker);
-    if (is_let(s, route_table[route].needs, q, r))
-        route_table[route].handle(&(struct call){.api = a,
-                                                 .served = s,
-                                                 .room = &s->rooms[worker],
-                                                 .request = q,
-                                                 .id = buf_str(&decoded),
-                                                 .traffic = &a->traffic[worker]},
-                                  r);
-    serving_let_go(a->serving, worker);
+    s = serving_hold(a->serving, of->worker);
+    if (is_let(s, route->needs, &of->request, r))
+        route->handle(&(struct call){.api = a,
+                                     .served = s,
+                                     .room = &s->rooms[of->worker],
+                                     .request = &of->request,
+                                     .id = buf_str(&decoded),
+                                     .traffic = &a->traffic[of->worker]},
+                      r);
+    serving_let_go(a->serving, of->worker);
 }
 
 void api_handle(void *api, int worker, const struct http_request *q, struct http_reply *r)
 {
     struct api *a = api;
     struct http_text id = {0};
-    double begun = clock_seconds();
+    struct account of = {a, worker, -1, clock_seconds(), *q};
     bool preflight = is_preflight(a, q);
-    int route = preflight ? -1 : find_route(q, &id, r);
 
+    if (!preflight)
+        of.route = find_route(q, &id, r);
     put_ids(a, worker, q, r);
     put_origin(a, q, r);
     if (preflight)
         answer_preflight(r);
-    if (route >= 0) {
-        call_route(a, worker, route, q, id, r);
-        count(&a->traffic[worker], route, r->status, clock_seconds() - begun);
-    }
-    if (a->log >= 0)
-        log_request(a, worker, q, r, clock_seconds() - begun);
+    if (of.route >= 0)
+        call_route(&of, id, r);
+    if (r->later)
+        await(&of, r->later);
+    else
+        tell(&of, r);
 }

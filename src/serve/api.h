@@ -27,6 +27,10 @@ void api_set_log(struct api *a, int file);
  * server's own. Borrowed. */
 void api_set_origins(struct api *a, const char *origins);
 
+/* Where POST /feedback writes, and what users took meanwhile; NULL: nowhere. Borrowed. */
+struct feedback;
+void api_set_feedback(struct api *a, struct feedback *f);
+
 /* What POST /model/reload calls, if its key lets it; from any thread. */
 void api_set_reload(struct api *a, void (*ask)(void *context), void *context);
 

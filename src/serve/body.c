@@ -51,7 +51,14 @@ static void put_context(struct json_out *o, const struct fault *f)
     json_close(o, '}');
 }
 
-static void put_fault(struct json_out *o, const char *where, const char *field,
+/* Whose field it is: that of the body or query, or of an object in a list of it. */
+struct place {
+    const char *where; /* "body" */
+    const char *list;  /* NULL: no list */
+    int at;
+};
+
+static void put_fault(struct json_out *o, const struct place *place, const char *field,
                       const struct fault *f, const struct json_t *input)
 {
     AUTO(buf) msg = {0};
@@ -60,7 +67,11 @@ static void put_fault(struct json_out *o, const char *where, const char *field,
     json_open(o, NULL, '{');
     json_put_str(o, "type", f->type);
     json_open(o, "loc", '[');
-    json_put_str(o, NULL, where);
+    json_put_str(o, NULL, place->where);
+    if (place->list) {
+        json_put_str(o, NULL, place->list);
+        json_put_int(o, NULL, place->at);
+    }
     if (field)
         json_put_str(o, NULL, field);
     if (field && f->at >= 0)
@@ -91,11 +102,11 @@ static bool last_fault(struct http_reply *r)
     return false;
 }
 
-static void tell(struct http_reply *r, const char *where, const char *field, const struct fault *f,
-                 const struct json_t *input)
+static void tell(struct http_reply *r, const struct place *place, const char *field,
+                 const struct fault *f, const struct json_t *input)
 {
     first_fault(r);
-    put_fault(&r->body, where, field, f, input);
+    put_fault(&r->body, place, field, f, input);
 }
 
 static void tell_not_json(struct http_reply *r, int at, const char *why)
@@ -265,10 +276,19 @@ static bool read_bool(const struct json_t *v, bool *out, struct fault *f)
     }
 }
 
-static bool read_text(const struct json_t *v, struct body_text *out, struct fault *f)
+static bool read_text(const struct json_t *v, const struct field *field, struct body_text *out,
+                      struct fault *f)
 {
+    static const struct fault too_short = {.type = "string_too_short",
+                                           .msg = "String should have at least 1 character",
+                                           .bound_name = "min_length",
+                                           .bound = 1,
+                                           .at = -1};
+
     *out = (struct body_text){json_text(v), json_text_len(v)};
-    return out->at || at_fault(&text_type, f);
+    if (!out->at)
+        return at_fault(&text_type, f);
+    return out->len || !field->lo || at_fault(&too_short, f);
 }
 
 struct body_text body_texts_at(const struct body_texts *t, int i)
@@ -291,14 +311,18 @@ static bool check_length(const struct field *field, int64_t n, struct fault *f)
     return at_fault(&wrong, f);
 }
 
-/* The first that is no text is the fault; pydantic tells of all, each apart. */
-static bool read_texts(const struct json_t *v, const struct field *field, struct body_texts *out,
-                       struct fault *f)
+/* What it is a list of is looked at apart. */
+static bool read_list(const struct json_t *v, const struct field *field, void *out, struct fault *f)
 {
+    int n = json_size(v);
+
     if (json_kind(v) != JVAL_ARRAY)
         return at_fault(&list_type, f);
-    *out = (struct body_texts){v, json_size(v)};
-    return check_length(field, out->n, f);
+    if (field->kind == FIELD_TEXTS)
+        *(struct body_texts *)out = (struct body_texts){v, n};
+    else
+        *(struct body_objects *)out = (struct body_objects){v, n};
+    return check_length(field, n, f);
 }
 
 static bool read_choice(const struct json_t *v, const struct field *field, int *out,
@@ -324,11 +348,12 @@ static bool read_field(const struct json_t *v, const struct field *field, void *
 {
     switch (field->kind) {
     case FIELD_TEXTS:
-        return read_texts(v, field, to, f);
+    case FIELD_OBJECTS:
+        return read_list(v, field, to, f);
     case FIELD_CHOICE:
         return read_choice(v, field, to, expected, f);
     case FIELD_TEXT:
-        return read_text(v, to, f);
+        return read_text(v, field, to, f);
     case FIELD_INT:
         return read_int(v, field, to, f);
     case FIELD_BOOL:
@@ -338,7 +363,7 @@ static bool read_field(const struct json_t *v, const struct field *field, void *
 }
 
 /* What of a list is no text, each told apart. */
-static void check_texts(const struct json_t *list, const char *where, const char *field,
+static void check_texts(const struct json_t *list, const struct place *place, const char *field,
                         struct http_reply *r)
 {
     for (int i = 0; i < json_size(list); i++) {
@@ -346,25 +371,54 @@ static void check_texts(const struct json_t *list, const char *where, const char
 
         f.at = i;
         if (!json_text(json_at(list, i)))
-            tell(r, where, field, &f, json_at(list, i));
+            tell(r, place, field, &f, json_at(list, i));
     }
 }
 
-static void read_fields(const struct json_t *object, const char *where, const struct field *fields,
-                        int n, void *values, struct http_reply *r)
+static void read_fields(const struct json_t *object, const struct place *place,
+                        const struct field *fields, int n, void *values, struct http_reply *r);
+
+static void check_objects(const struct json_t *list, const char *where, const struct field *field,
+                          struct http_reply *r)
+{
+    AUTO_FREE void *values = xcalloc(1, field->members_size);
+
+    for (int i = 0; i < json_size(list); i++) {
+        const struct place place = {where, field->name, i};
+
+        if (json_kind(json_at(list, i)) == JVAL_OBJECT)
+            read_fields(json_at(list, i), &place, field->members, field->n_members, values, r);
+        else
+            tell(r, &place, NULL, &no_object, json_at(list, i));
+    }
+}
+
+static void read_fields(const struct json_t *object, const struct place *place,
+                        const struct field *fields, int n, void *values, struct http_reply *r)
 {
     for (int i = 0; i < n; i++) {
-        const struct json_t *v = json_get(object, fields[i].name);
+        const struct field *field = &fields[i];
+        const struct json_t *v = json_get(object, field->name);
         AUTO(buf) expected = {0};
         struct fault f;
 
-        if (!v && fields[i].required)
-            tell(r, where, fields[i].name, &missing, object);
-        else if (v && !read_field(v, &fields[i], (char *)values + fields[i].offset, &expected, &f))
-            tell(r, where, fields[i].name, &f, v);
-        else if (v && fields[i].kind == FIELD_TEXTS)
-            check_texts(v, where, fields[i].name, r);
+        if (!v && field->required)
+            tell(r, place, field->name, &missing, object);
+        else if (v && !read_field(v, field, (char *)values + field->offset, &expected, &f))
+            tell(r, place, field->name, &f, v);
+        else if (v && field->kind == FIELD_TEXTS)
+            check_texts(v, place, field->name, r);
+        else if (v && field->kind == FIELD_OBJECTS)
+            check_objects(v, place->where, field, r);
     }
+}
+
+void body_objects_at(const struct field *field, const struct body_objects *o, int i, void *values)
+{
+    struct http_reply unused = {0};
+
+    read_fields(json_at(o->list, i), &(struct place){.where = "body"}, field->members,
+                field->n_members, values, &unused);
 }
 
 /* ---- the body ---- */
@@ -400,19 +454,20 @@ static void quote(struct http_text text, struct json_doc *doc)
 bool body_read(const struct http_request *q, const struct field *fields, int n,
                struct json_doc *doc, void *values, struct http_reply *r)
 {
+    static const struct place body = {.where = "body"};
     struct err err;
 
     if (q->body.len == 0)
-        tell(r, "body", NULL, &missing, NULL);
+        tell(r, &body, NULL, &missing, NULL);
     else if (!means_json(q->content_type)) {
         quote(q->body, doc);
-        tell(r, "body", NULL, &no_object, doc->root);
+        tell(r, &body, NULL, &no_object, doc->root);
     } else if (!json_parse(doc, q->body.at, q->body.len, &err))
         tell_not_json(r, doc->error_at, err.msg);
     else if (json_kind(doc->root) != JVAL_OBJECT)
-        tell(r, "body", NULL, &no_object, doc->root);
+        tell(r, &body, NULL, &no_object, doc->root);
     else
-        read_fields(doc->root, "body", fields, n, values, r);
+        read_fields(doc->root, &body, fields, n, values, r);
     return last_fault(r);
 }
 
@@ -480,6 +535,6 @@ bool query_read(const struct http_request *q, const struct field *fields, int n,
 
     query_to_json(q->query, &json);
     if (json_parse(doc, json.buf.data, json.buf.len, &unused))
-        read_fields(doc->root, "query", fields, n, values, r);
+        read_fields(doc->root, &(struct place){.where = "query"}, fields, n, values, r);
     return last_fault(r);
 }

@@ -10,11 +10,12 @@
 #include "serve/http.h"
 
 enum field_kind {
-    FIELD_TEXT,   /* struct body_text */
-    FIELD_INT,    /* int64_t, lo..hi */
-    FIELD_BOOL,   /* bool */
-    FIELD_TEXTS,  /* struct body_texts, lo..hi of them */
-    FIELD_CHOICE, /* int: which of the choices */
+    FIELD_TEXT,    /* struct body_text, of lo characters or more */
+    FIELD_INT,     /* int64_t, lo..hi */
+    FIELD_BOOL,    /* bool */
+    FIELD_TEXTS,   /* struct body_texts, lo..hi of them */
+    FIELD_CHOICE,  /* int: which of the choices */
+    FIELD_OBJECTS, /* struct body_objects, lo..hi of them, which have members */
 };
 
 /* Lives as long as the document. */
@@ -31,16 +32,28 @@ struct body_texts {
 
 struct body_text body_texts_at(const struct body_texts *t, int i);
 
+/* A list of objects; body_objects_at gives each. */
+struct body_objects {
+    const struct json_t *list;
+    int n;
+};
+
 struct field {
     const char *name;
     enum field_kind kind;
     size_t offset; /* in the struct of values */
     bool required;
     int64_t lo, hi;
-    const char *const *choices; /* NULL at the end */
-    const char *about;          /* for the API's document: what it is, and its default as JSON */
+    const char *const *choices;  /* NULL at the end */
+    const struct field *members; /* (n_members) of each object, in a struct of members_size */
+    int n_members;
+    size_t members_size;
+    const char *about; /* for the API's document: what it is, and its default as JSON */
     const char *by_default;
 };
+
+/* Read object i of a list that body_read found right into `values`, which hold their defaults. */
+void body_objects_at(const struct field *field, const struct body_objects *o, int i, void *values);
 
 /* Read the body into `values`, whose fields hold their defaults.
  *

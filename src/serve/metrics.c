@@ -86,6 +86,18 @@ static void put_model(const struct call *call, struct buf *b)
               (double)(clock_epoch_ms() - s->loaded_ms) / 1000);
 }
 
+static void put_feedback(struct feedback *f, struct buf *b)
+{
+    struct feedback_counts counts = feedback_counts(f);
+
+    put_gauge(b, "kindred_feedback_events_total", "counter", "Events that are on disk.",
+              (double)counts.events);
+    put_gauge(b, "kindred_feedback_writes_total", "counter", "Times that events were written.",
+              (double)counts.writes);
+    put_gauge(b, "kindred_feedback_failed_writes_total", "counter",
+              "Times that events couldn't be written.", (double)counts.failed_writes);
+}
+
 void route_metrics(const struct call *call, struct http_reply *r)
 {
     const struct api *a = call->api;
@@ -106,6 +118,8 @@ void route_metrics(const struct call *call, struct http_reply *r)
               (double)atomic_load(&a->reloads));
     put_gauge(b, "kindred_failed_reloads_total", "counter", "Models that were refused.",
               (double)atomic_load(&a->failed_reloads));
+    if (a->feedback)
+        put_feedback(a->feedback, b);
     put_gauge(b, "kindred_uptime_seconds", "gauge", "Since the server started.",
               (double)(clock_epoch_ms() - a->started_ms) / 1000);
     put_gauge(b, "kindred_peak_memory_bytes", "gauge", "The most that was resident.",

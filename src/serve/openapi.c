@@ -1,11 +1,28 @@
 /* openapi.c - GET /openapi.json: the routes and their fields as an OpenAPI 3.1 document. */
 #include "serve/routes.h"
 
+static void put_object(const struct field *fields, int n, struct json_out *o);
+
+static void put_list(const struct field *f, struct json_out *o)
+{
+    json_put_str(o, "type", "array");
+    json_open(o, "items", '{');
+    if (f->kind == FIELD_OBJECTS)
+        put_object(f->members, f->n_members, o);
+    else
+        json_put_str(o, "type", "string");
+    json_close(o, '}');
+    json_put_int(o, "minItems", f->lo);
+    json_put_int(o, "maxItems", f->hi);
+}
+
 static void put_type(const struct field *f, struct json_out *o)
 {
     switch (f->kind) {
     case FIELD_TEXT:
         json_put_str(o, "type", "string");
+        if (f->lo)
+            json_put_int(o, "minLength", f->lo);
         break;
     case FIELD_INT:
         json_put_str(o, "type", "integer");
@@ -16,12 +33,8 @@ static void put_type(const struct field *f, struct json_out *o)
         json_put_str(o, "type", "boolean");
         break;
     case FIELD_TEXTS:
-        json_put_str(o, "type", "array");
-        json_open(o, "items", '{');
-        json_put_str(o, "type", "string");
-        json_close(o, '}');
-        json_put_int(o, "minItems", f->lo);
-        json_put_int(o, "maxItems", f->hi);
+    case FIELD_OBJECTS:
+        put_list(f, o);
         break;
     case FIELD_CHOICE:
         json_put_str(o, "type", "string");
@@ -50,6 +63,23 @@ static void put_schema(const struct field *f, struct json_out *o)
         json_put_str(o, "description", f->about);
 }
 
+static void put_object(const struct field *fields, int n, struct json_out *o)
+{
+    json_put_str(o, "type", "object");
+    json_open(o, "properties", '{');
+    for (int i = 0; i < n; i++) {
+        json_open(o, fields[i].name, '{');
+        put_schema(&fields[i], o);
+        json_close(o, '}');
+    }
+    json_close(o, '}');
+    json_open(o, "required", '[');
+    for (int i = 0; i < n; i++)
+        if (fields[i].required)
+            json_put_str(o, NULL, fields[i].name);
+    json_close(o, ']');
+}
+
 static void put_body(const struct route *route, struct json_out *o)
 {
     json_open(o, "requestBody", '{');
@@ -57,19 +87,7 @@ static void put_body(const struct route *route, struct json_out *o)
     json_open(o, "content", '{');
     json_open(o, "application/json", '{');
     json_open(o, "schema", '{');
-    json_put_str(o, "type", "object");
-    json_open(o, "properties", '{');
-    for (int i = 0; i < route->n_fields; i++) {
-        json_open(o, route->fields[i].name, '{');
-        put_schema(&route->fields[i], o);
-        json_close(o, '}');
-    }
-    json_close(o, '}');
-    json_open(o, "required", '[');
-    for (int i = 0; i < route->n_fields; i++)
-        if (route->fields[i].required)
-            json_put_str(o, NULL, route->fields[i].name);
-    json_close(o, ']');
+    put_object(route->fields, route->n_fields, o);
     json_close(o, '}');
     json_close(o, '}');
     json_close(o, '}');

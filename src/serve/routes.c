@@ -188,19 +188,78 @@ static bool is_served(const struct served *s, const struct query *q)
     return s->catalog.model->ops->serves(s->catalog.model, q);
 }
 
+/* A user as far as dataset and feedback know: to be released. */
+struct person {
+    struct query q;
+    int32_t *history; /* its own; NULL: the dataset's */
+};
+
+static void person_release(struct person *p)
+{
+    free(p->history);
+}
+
+/* Behind the user's history, those of the n items that aren't in it. */
+static void join_history(struct person *p, const int32_t *items, int32_t n)
+{
+    int32_t n_before = p->q.n_history, at = n_before;
+
+    p->history = xmalloc((size_t)(n_before + n), sizeof *p->history);
+    if (n_before)
+        memcpy(p->history, p->q.history, (size_t)n_before * sizeof *p->history);
+    for (int32_t k = 0; k < n; k++) {
+        int32_t h = 0;
+
+        while (h < n_before && p->q.history[h] != items[k])
+            h++;
+        if (h == n_before)
+            p->history[at++] = items[k];
+    }
+    p->q.history = p->history;
+    p->q.n_history = at;
+}
+
+/* Who has taken more since the dataset was made is ranked for by the whole history, where the model
+ * can do that. */
+static void person_find(struct person *p, const struct call *call, const char *id)
+{
+    const struct served *s = call->served;
+    int32_t user = ids_find(&s->catalog.users, id), n, known;
+    AUTO_FREE int32_t *items = NULL;
+
+    *p = (struct person){.q.user = -1};
+    if (user >= 0)
+        p->q = query_of_user(&s->catalog.seen, user);
+    n = taken_items(feedback_taken(call->api->feedback), id, &s->catalog.items, &items);
+    if (n == 0)
+        return;
+    known = p->q.n_history;
+    join_history(p, items, n);
+    if (p->q.n_history > known)
+        p->q.user = -1;
+    if (!is_served(s, &p->q))
+        p->q.user = user;
+}
+
+/* Whether the model has something to say to the person; nobody at all is served by none. */
+static bool is_known(const struct served *s, const struct person *p)
+{
+    return (p->q.user >= 0 || p->q.n_history) && is_served(s, &p->q);
+}
+
 /* The user's list, or what the request wants instead. Returns which it is; FALLBACK_NONE with
  * *n < 0: there is nothing. */
 static enum fallback recommend_to(const struct call *call, const struct list_body *b,
                                   const struct constraints *c, struct hit *hits, int *n)
 {
     const struct served *s = call->served;
-    int32_t user = ids_find(&s->catalog.users, b->user_id.at);
-    struct finder_query q = query_of(b, c, (struct query){.user = -1});
+    struct finder_query q;
+    AUTO(person) person = {0};
     AUTO_FREE int32_t *history = NULL;
 
-    if (user >= 0)
-        q.q = query_of_user(&s->catalog.seen, user);
-    if (user >= 0 && is_served(s, &q.q)) {
+    person_find(&person, call, b->user_id.at);
+    q = query_of(b, c, person.q);
+    if (is_known(s, &person)) {
         *n = finder_find(s->finder, call->room, &q, hits);
         return FALLBACK_NONE;
     }
@@ -257,20 +316,18 @@ static void put_lists(const struct call *call, const struct list_body *b,
 {
     const struct served *s = call->served;
     AUTO_FREE struct hit *hits = xmalloc((size_t)(count * b->top_k), sizeof *hits);
+    struct person people[FINDER_QUERIES];
     struct finder_query q[FINDER_QUERIES];
     struct hit *lists[FINDER_QUERIES];
     int n_hits[FINDER_QUERIES], n = 0, at[FINDER_QUERIES];
 
     for (int i = 0; i < count; i++) {
-        int32_t user = ids_find(&s->catalog.users, body_texts_at(&b->user_ids, first + i).at);
-
-        at[i] = -1;
-        if (user < 0)
+        person_find(&people[i], call, body_texts_at(&b->user_ids, first + i).at);
+        at[i] = is_known(s, &people[i]) ? n++ : -1;
+        if (at[i] < 0)
             continue;
-        q[n] = query_of(b, c, query_of_user(&s->catalog.seen, user));
-        lists[n] = hits + n * b->top_k;
-        if (is_served(s, &q[n].q))
-            at[i] = n++;
+        q[at[i]] = query_of(b, c, people[i].q);
+        lists[at[i]] = hits + at[i] * b->top_k;
     }
     if (n)
         finder_find_many(s->finder, call->room, q, n, lists, n_hits);
@@ -281,6 +338,7 @@ static void put_lists(const struct call *call, const struct list_body *b,
         put_hits(s, "recommendations", hits + MAX(at[i], 0) * b->top_k,
                  at[i] < 0 ? 0 : n_hits[at[i]], &r->body);
         json_close(&r->body, '}');
+        person_release(&people[i]);
     }
 }
 
@@ -382,20 +440,19 @@ static void similar(const struct call *call, struct http_reply *r)
 static void show_user(const struct call *call, struct http_reply *r)
 {
     const struct served *s = call->served;
-    int32_t user = ids_find(&s->catalog.users, call->id);
-    struct query q = {.user = -1};
+    AUTO(person) person = {0};
+    const struct query *q = &person.q;
 
-    if (user >= 0)
-        q = query_of_user(&s->catalog.seen, user);
+    person_find(&person, call, call->id);
     json_open(&r->body, NULL, '{');
     json_put_str(&r->body, "user_id", call->id);
-    json_put_bool(&r->body, "known", user >= 0 && is_served(s, &q));
-    json_put_int(&r->body, "seen", q.n_history);
+    json_put_bool(&r->body, "known", is_known(s, &person));
+    json_put_int(&r->body, "seen", q->n_history);
     json_open(&r->body, "last_items", '[');
-    for (int32_t h = q.n_history - 1; h >= MAX(0, q.n_history - LAST_ITEMS); h--) {
+    for (int32_t h = q->n_history - 1; h >= MAX(0, q->n_history - LAST_ITEMS); h--) {
         json_open(&r->body, NULL, '{');
-        json_put_str(&r->body, "item_id", ids_get(&s->catalog.items, q.history[h]));
-        put_meta(s, q.history[h], &r->body);
+        json_put_str(&r->body, "item_id", ids_get(&s->catalog.items, q->history[h]));
+        put_meta(s, q->history[h], &r->body);
         json_close(&r->body, '}');
     }
     json_close(&r->body, ']');
@@ -531,6 +588,8 @@ const struct route route_table[] = {
      FIELDS(batch_fields)},
     {"POST", "/recommend/session", recommend_session, "What goes with the items of a session",
      NEEDS_KEY, FIELDS(session_fields)},
+    {"POST", "/feedback", route_feedback, "What users took: kept, and counted at once", NEEDS_KEY,
+     FIELDS(events_fields)},
     {"GET", "/items/{id}", show_item, "What is known of an item", NEEDS_KEY, NO_FIELDS},
     {"GET", "/items/{id}/similar", similar, "Items like this one", NEEDS_KEY,
      FIELDS(similar_fields)},

@@ -5,6 +5,7 @@
 
 #include "serve/api.h"
 #include "serve/body.h"
+#include "serve/feedback.h"
 
 #include <pthread.h>
 
@@ -52,6 +53,7 @@ struct api {
     int64_t started_ms;
     int log; /* a file; -1: none */
     const char *origins;
+    struct feedback *feedback;         /* NULL: events aren't kept */
     void (*ask_reload)(void *context); /* NULL: nobody does */
     void *reload_context;
     _Atomic int64_t reloads, failed_reloads;
@@ -59,8 +61,10 @@ struct api {
     char *last_error;     /* of the last reload; NULL: it went well */
 };
 
-/* metrics.c, openapi.c */
+/* metrics.c, openapi.c, events.c */
 void route_metrics(const struct call *call, struct http_reply *r);
 void route_openapi(const struct call *call, struct http_reply *r);
+void route_feedback(const struct call *call, struct http_reply *r);
+extern const struct field events_fields[1];
 
 #endif
