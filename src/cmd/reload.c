@@ -19,21 +19,32 @@ struct reload {
     bool asked, over;
 };
 
+void opened_release(struct opened *o)
+{
+    catalog_release(&o->catalog);
+    keys_free(o->keys);
+    tls_identity_free(o->tls);
+    free(o->what);
+    *o = (struct opened){0};
+}
+
 static void put_in_place(struct reload *r)
 {
     const struct reload_plan *p = &r->plan;
-    AUTO(catalog) c = {0};
-    struct keys *keys = NULL;
+    AUTO(opened) opened = {0};
     struct err err = {0};
-    AUTO_FREE char *what = NULL;
     double begun = clock_seconds();
-    bool ok = p->open(p->context, &c, &keys, &what, &err);
+    bool ok = p->open(p->context, &opened, &err);
 
-    if (ok)
-        serving_replace(p->serving, served_new(&c, keys, what, p->n_workers));
-    if (ok)
-        log_info("serve.reloaded", "model=\"%s\" seconds=%.2f", what, clock_seconds() - begun);
-    else
+    if (ok) {
+        p->place(p->context, &opened);
+        serving_replace(p->serving,
+                        served_new(&opened.catalog, opened.keys, opened.what, p->n_workers));
+        opened.keys = NULL;
+        log_info("serve.reloaded", "model=\"%s\" seconds=%.2f", opened.what,
+                 clock_seconds() - begun);
+    }
+    if (!ok)
         log_warn("serve.refused", "error=\"%s\"; the old model stays", err.msg);
     api_note_reload(p->api, ok ? NULL : err.msg);
 }

@@ -6,15 +6,25 @@
 
 #include "serve/api.h"
 
+/* All that a server has from files. */
+struct opened {
+    struct catalog catalog;
+    struct keys *keys;        /* NULL: anybody may ask */
+    struct tls_identity *tls; /* NULL: no TLS */
+    char *what;               /* tells one from another, and where the model is from */
+};
+
+void opened_release(struct opened *o);
+
 struct reload_plan {
     struct serving *serving;
     struct api *api; /* is told how it went */
     int n_workers;
     double watch_s; /* between two looks at where the model is from; 0: only when asked */
 
-    /* Open what is there now; what: to be freed, tells one from another, and where it's from. */
-    bool (*open)(void *context, struct catalog *out, struct keys **keys, char **what,
-                 struct err *err);
+    bool (*open)(void *context, struct opened *out, struct err *err); /* what is there now */
+    /* Put what isn't of the model in its place: takes out->tls over. */
+    void (*place)(void *context, struct opened *out);
     /* What is there now, to be freed; NULL: it can't be known. */
     char *(*look)(void *context);
     void *context;

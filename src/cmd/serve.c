@@ -28,6 +28,9 @@
     X(S, opt_text, keys, NULL, 0, 0, "FILE",                                                       \
       "who may ask: a line NAME SHA256 [REQUESTS-A-SECOND] [admin] for each key (default "         \
       "anybody)")                                                                                  \
+    X(S, opt_text, tls_cert, NULL, 0, 0, "FILE",                                                   \
+      "serve https: the certificate in PEM, with those up to the root behind it (default http)")   \
+    X(S, opt_text, tls_key, NULL, 0, 0, "FILE", "its private key in PEM, without a password")      \
     X(S, opt_text, access_log, NULL, 0, 0, "FILE",                                                 \
       "add a line of JSON for each request; - is stdout (default none)")                           \
     X(S, opt_text, cors, NULL, 0, 0, "ORIGIN,...",                                                 \
@@ -96,21 +99,29 @@ static char *describe_file(const char *path)
                          (unsigned long long)st.st_mtim.tv_nsec);
 }
 
-/* The model's, and the keys' behind it, where there are some. */
-static char *with_keys(const struct serve_opts *o, char *model)
-{
-    AUTO_FREE char *keys = o->keys ? describe_file(o->keys) : NULL;
-    char *both = model && keys ? xasprintf("%s#%s", model, keys) : NULL;
+/* A server and where it's from: what options say. */
+struct server {
+    const struct serve_opts *o;
+    struct http *http;
+    struct reload *reload;
+};
 
-    if (!both)
-        return model;
-    free(model);
-    return both;
+/* The model's, and those of the other files behind it. */
+static char *with_files(const struct serve_opts *o, char *model)
+{
+    const char *const files[] = {o->keys, o->tls_cert, o->tls_key};
+
+    for (int i = 0; i < ARRAY_LEN(files) && model; i++) {
+        AUTO_FREE char *before = model, *file = files[i] ? describe_file(files[i]) : NULL;
+
+        model = xasprintf("%s#%s", before, file ? file : "");
+    }
+    return model;
 }
 
 static char *look(void *context)
 {
-    const struct serve_opts *o = context;
+    const struct serve_opts *o = ((const struct server *)context)->o;
     AUTO_FREE char *uri = tracking_registry_uri(o->tracking_uri);
     AUTO(registry_ref) ref = {0};
     struct registry *r = NULL;
@@ -118,10 +129,10 @@ static char *look(void *context)
     char *what = NULL;
 
     if (!o->model_uri)
-        return with_keys(o, describe_file(o->model_path));
+        return with_files(o, describe_file(o->model_path));
     (void)!resolve(o, uri, &r, &ref, &what, &ignored);
     registry_close(r);
-    return with_keys(o, what);
+    return with_files(o, what);
 }
 
 static bool open_model(const struct serve_opts *o, struct catalog *c, char **what, struct err *err)
@@ -132,51 +143,39 @@ static bool open_model(const struct serve_opts *o, struct catalog *c, char **wha
     return catalog_open(c, o->model_path, o->data_dir, err);
 }
 
-static bool open_all(void *context, struct catalog *c, struct keys **keys, char **what,
-                     struct err *err)
+static bool open_all(void *context, struct opened *out, struct err *err)
 {
-    const struct serve_opts *o = context;
+    const struct serve_opts *o = ((const struct server *)context)->o;
 
-    *what = NULL;
-    if (o->keys && !keys_load(keys, o->keys, err))
+    if ((o->keys && !keys_load(&out->keys, o->keys, err)) ||
+        (o->tls_cert && !tls_identity_load(&out->tls, o->tls_cert, o->tls_key, err)) ||
+        !open_model(o, &out->catalog, &out->what, err)) {
+        opened_release(out);
         return false;
-    if (open_model(o, c, what, err)) {
-        *what = with_keys(o, *what);
-        return true;
     }
-    keys_free(*keys);
-    *keys = NULL;
-    return false;
+    out->what = with_files(o, out->what);
+    return true;
+}
+
+static void place(void *context, struct opened *out)
+{
+    if (!out->tls)
+        return;
+    http_set_tls(((struct server *)context)->http, out->tls);
+    out->tls = NULL;
 }
 
 /* ---- the server ---- */
 
-static bool run_http(const struct http_config *config, struct api *api, struct err *err)
+static void hang_up(void *server)
 {
-    struct http *http = http_open(config, err);
-
-    if (!http)
-        return false;
-    api_set_http(api, http);
-    fprintf(stderr, "serving on http://%s\n", http_address(http));
-    if (interrupt_signal()) /* it came while the model was read */
-        http_stop(http);
-    http_run(http);
-    http_close(http);
-    return true;
+    reload_ask(((struct server *)server)->reload);
 }
 
-static bool run_server(const struct serve_opts *o, int threads, struct serving *serving,
-                       struct api *api, const char *now, struct err *err)
+static struct http *open_http(struct server *server, int threads, struct api *api,
+                              struct tls_identity *tls, struct err *err)
 {
-    struct reload *reload = reload_start(&(struct reload_plan){.serving = serving,
-                                                               .api = api,
-                                                               .n_workers = threads,
-                                                               .watch_s = o->watch,
-                                                               .open = open_all,
-                                                               .look = look,
-                                                               .context = (void *)(uintptr_t)o,
-                                                               .now = now});
+    const struct serve_opts *o = server->o;
     const struct http_config config = {
         .host = o->host,
         .port = o->port,
@@ -188,18 +187,45 @@ static bool run_server(const struct serve_opts *o, int threads, struct serving *
         .drain_ms = (int64_t)(o->drain * 1000),
         .grace_ms = GRACE_MS,
         .stop_on_signal = true,
-        .hang_up = reload_ask,
-        .hang_up_context = reload,
+        .hang_up = hang_up,
+        .hang_up_context = server,
+        .tls = tls,
         .handle = api_handle,
         .context = api,
     };
-    bool ok;
 
-    api_set_reload(api, reload ? reload_ask : NULL, reload);
-    ok = run_http(&config, api, err);
+    return http_open(&config, err);
+}
+
+static void run_http(struct server *server, struct api *api)
+{
+    struct http *http = server->http;
+
+    api_set_http(api, http);
+    api_set_reload(api, server->reload ? reload_ask : NULL, server->reload);
+    fprintf(stderr, "serving on %s://%s\n", server->o->tls_cert ? "https" : "http",
+            http_address(http));
+    if (interrupt_signal()) /* it came while the model was read */
+        http_stop(http);
+    http_run(http);
     api_set_reload(api, NULL, NULL);
-    reload_stop(reload);
-    return ok;
+}
+
+static void run_server(struct server *server, int threads, struct serving *serving, struct api *api,
+                       const char *now)
+{
+    server->reload = reload_start(&(struct reload_plan){.serving = serving,
+                                                        .api = api,
+                                                        .n_workers = threads,
+                                                        .watch_s = server->o->watch,
+                                                        .open = open_all,
+                                                        .place = place,
+                                                        .look = look,
+                                                        .context = server,
+                                                        .now = now});
+    run_http(server, api);
+    reload_stop(server->reload);
+    http_close(server->http);
 }
 
 /* What a server writes. */
@@ -226,35 +252,52 @@ static bool outputs_open(struct outputs *out, const struct serve_opts *o, struct
     return !o->feedback || feedback_open(&out->feedback, o->feedback, err);
 }
 
-static bool serve(const struct serve_opts *o, struct err *err)
+static bool check_options(const struct serve_opts *o, struct err *err)
 {
-    AUTO(catalog) catalog = {0};
-    AUTO_FREE char *what = NULL;
+    if (!o->tls_cert == !o->tls_key)
+        return true;
+    return err_set(err, ERR_USAGE, "--%s needs --%s too: a certificate and its key",
+                   o->tls_cert ? "tls-cert" : "tls-key", o->tls_cert ? "tls-key" : "tls-cert");
+}
+
+static bool serve_opened(struct server *server, struct opened *opened, struct err *err)
+{
+    const struct serve_opts *o = server->o;
     AUTO(outputs) out = {.log = -1};
-    struct keys *keys = NULL;
     int threads = o->threads ? o->threads : cores();
     struct serving *serving;
     struct api *api;
-    bool ok;
 
-    if (!open_all((void *)(uintptr_t)o, &catalog, &keys, &what, err))
+    if (!outputs_open(&out, o, err))
         return false;
-    if (o->check)
-        printf("%s: %s of %d users and %d items\n", o->model_uri ? what : o->model_path,
-               catalog.model->ops->name, catalog.users.n, catalog.items.n);
-    if (o->check || !outputs_open(&out, o, err)) {
-        keys_free(keys);
-        return o->check;
-    }
-    serving = serving_new(served_new(&catalog, keys, what, threads), threads);
+    serving =
+        serving_new(served_new(&opened->catalog, opened->keys, opened->what, threads), threads);
+    opened->keys = NULL;
     api = api_new(serving, threads);
     api_set_log(api, out.log);
     api_set_origins(api, o->cors);
     api_set_feedback(api, out.feedback);
-    ok = run_server(o, threads, serving, api, what, err);
+    server->http = open_http(server, threads, api, opened->tls, err);
+    opened->tls = NULL;
+    if (server->http)
+        run_server(server, threads, serving, api, opened->what);
     api_free(api);
     serving_free(serving);
-    return ok;
+    return server->http;
+}
+
+static bool serve(const struct serve_opts *o, struct err *err)
+{
+    struct server server = {.o = o};
+    AUTO(opened) opened = {0};
+
+    if (!check_options(o, err) || !open_all(&server, &opened, err))
+        return false;
+    if (!o->check)
+        return serve_opened(&server, &opened, err);
+    printf("%s: %s of %d users and %d items\n", o->model_uri ? opened.what : o->model_path,
+           opened.catalog.model->ops->name, opened.catalog.users.n, opened.catalog.items.n);
+    return true;
 }
 
 static bool run(const char *const *argv, struct err *err)

@@ -68,6 +68,7 @@ struct conn {
     uv_write_t write;
     llhttp_t parser;
     struct loop *loop;
+    struct tls *tls;           /* NULL: none */
     struct conn *next, **link; /* in its phase's queue; *link is what points here */
     enum phase phase;
     uint64_t deadline;
@@ -131,7 +132,8 @@ struct loop {
     char date[40];
     struct http_reply reply; /* scratch */
     struct buf out;          /* answers of the connection at hand */
-    char in[READ_MAX];
+    struct buf sealed;       /* the same by TLS */
+    char in[READ_MAX], text[READ_MAX];
 };
 
 struct http {
@@ -140,6 +142,7 @@ struct http {
     int port;
     atomic_int n_connections;
     atomic_bool stopping;
+    uv_mutex_t lock; /* of config.tls */
     struct loop *loops;
 };
 
@@ -303,6 +306,7 @@ static void on_closed(uv_handle_t *handle)
     buf_release(&c->body);
     buf_release(&c->rest);
     buf_release(&c->sending);
+    tls_free(c->tls);
     free(c);
 }
 
@@ -764,14 +768,29 @@ static void on_sent(uv_write_t *write, int status)
         settle(c);
 }
 
+/* The output as TLS has it, with what TLS has to say itself. */
+static void seal(struct conn *c)
+{
+    struct loop *l = c->loop;
+    struct buf plain = l->out;
+
+    tls_seal(c->tls, plain.data, plain.len, c->closing, &l->sealed);
+    l->out = l->sealed;
+    l->sealed = plain;
+    buf_clear(&l->sealed);
+}
+
 /* Send the loop's output. `yield`: let other connections have their turn before this goes on. */
 static void flush(struct conn *c, bool yield)
 {
     struct loop *l = c->loop;
     uv_stream_t *stream = (uv_stream_t *)&c->tcp;
-    uv_buf_t all = uv_buf_init(l->out.data, (unsigned)l->out.len), left;
+    uv_buf_t all, left;
     int sent = 0;
 
+    if (c->tls)
+        seal(c);
+    all = uv_buf_init(l->out.data, (unsigned)l->out.len);
     if (!yield && l->out.len > 0)
         sent = uv_try_write(stream, &all, 1);
     if (sent < 0 && sent != UV_EAGAIN) {
@@ -838,12 +857,47 @@ static void consume(struct conn *c, const char *at, const char *end)
     flush(c, c->rest.len > 0 && !c->later);
 }
 
+/* The other side has broken it, ended it, or doesn't speak it. */
+static void end_tls(struct conn *c)
+{
+    if (tls_met_plain_http(c->tls)) {
+        tls_free(c->tls);
+        c->tls = NULL;
+        refuse(c, 400, "This port speaks TLS: https://, not http://");
+    }
+    c->closing = true;
+    flush(c, false);
+}
+
+/* All that can be read of what came is no more than that. */
+static void consume_sealed(struct conn *c, const char *bytes, size_t n)
+{
+    struct loop *l = c->loop;
+    bool was_up = tls_is_up(c->tls);
+    size_t len = 0;
+    int got;
+
+    tls_put(c->tls, bytes, n);
+    while ((got = tls_read(c->tls, l->text + len, sizeof l->text - len)) > 0)
+        len += (size_t)got;
+    if (!was_up && tls_is_up(c->tls))
+        c->begun = false; /* its time was the handshake's */
+    if (len == 0 && got < 0)
+        end_tls(c);
+    else if (len == 0)
+        flush(c, false);
+    else
+        consume(c, l->text, l->text + len);
+}
+
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct conn *c = stream->data;
 
     if (n < 0)
         conn_close(c);
+    else if (n > 0 && c->phase != LINGER && c->tls)
+        consume_sealed(c, buf->base, (size_t)n);
     else if (n > 0 && c->phase != LINGER)
         consume(c, buf->base, buf->base + n);
 }
@@ -888,7 +942,7 @@ static void time_out(struct conn *c)
         flush(c, false);
         return;
     }
-    if (c->phase != REQUEST) {
+    if (c->phase != REQUEST || (c->tls && !tls_is_up(c->tls))) {
         conn_close(c);
         return;
     }
@@ -911,6 +965,21 @@ static void on_tick(uv_timer_t *timer)
 }
 
 /* ---- accepting ---- */
+
+/* A handshake has the time of a request. */
+static bool begin_tls(struct conn *c)
+{
+    struct http *h = c->loop->http;
+
+    uv_mutex_lock(&h->lock);
+    c->tls = tls_new(h->config.tls);
+    uv_mutex_unlock(&h->lock);
+    if (!c->tls)
+        return false;
+    c->begun = true;
+    enter(c, REQUEST);
+    return true;
+}
 
 static void conn_open(struct loop *l, int fd)
 {
@@ -938,6 +1007,10 @@ static void conn_open(struct loop *l, int fd)
         return;
     }
     uv_tcp_nodelay(&c->tcp, 1);
+    if (config->tls && (n > config->max_connections || !begin_tls(c))) {
+        conn_close(c);
+        return;
+    }
     if (n > config->max_connections) {
         refuse(c, 503, "Too many connections");
         flush(c, false);
@@ -1115,6 +1188,7 @@ static void loop_close(struct loop *l)
         close(l->listener);
     http_reply_release(&l->reply);
     buf_release(&l->out);
+    buf_release(&l->sealed);
     uv_mutex_destroy(&l->lock);
 }
 
@@ -1146,11 +1220,13 @@ struct http *http_open(const struct http_config *config, struct err *err)
     h->config = *config;
     if (!listen_open(config->host, config->port, config->threads, listeners, h->address, &h->port,
                      err)) {
+        tls_identity_free(config->tls);
         free(h);
         return NULL;
     }
     signal(SIGPIPE, SIG_IGN); /* a write to a client that left is an error like any other */
     claim_descriptors(&h->config);
+    uv_mutex_init(&h->lock);
     h->loops = xcalloc((size_t)config->threads, sizeof *h->loops);
     for (int i = 0; i < config->threads; i++)
         loop_init(&h->loops[i], h, i, listeners[i]);
@@ -1175,6 +1251,17 @@ int http_port(const struct http *h)
 int http_connections(const struct http *h)
 {
     return atomic_load(&h->n_connections);
+}
+
+void http_set_tls(struct http *h, struct tls_identity *tls)
+{
+    struct tls_identity *before;
+
+    uv_mutex_lock(&h->lock);
+    before = h->config.tls;
+    h->config.tls = tls;
+    uv_mutex_unlock(&h->lock);
+    tls_identity_free(before);
 }
 
 bool http_is_stopping(const struct http *h)
@@ -1221,6 +1308,8 @@ void http_close(struct http *h)
         return;
     for (int i = 0; i < h->config.threads; i++)
         loop_close(&h->loops[i]);
+    tls_identity_free(h->config.tls);
+    uv_mutex_destroy(&h->lock);
     free(h->loops);
     free(h);
 }

@@ -11,6 +11,7 @@
 #define KINDRED_HTTP_H
 
 #include "base/json.h"
+#include "serve/tls.h"
 
 /* Text isn't terminated; it lives until the handler returns. */
 struct http_text {
@@ -78,6 +79,7 @@ struct http_config {
     bool stop_on_signal; /* SIGTERM and SIGINT stop it; a second one ends the program */
     void (*hang_up)(void *context); /* with stop_on_signal: SIGHUP calls it; NULL: nothing does */
     void *hang_up_context;
+    struct tls_identity *tls; /* taken over; NULL: without TLS */
     http_handler *handle;
     void *context;
 };
@@ -94,6 +96,10 @@ int http_port(const struct http *h);
 /* How many connections are open; and whether it takes no more, and ends. From any thread. */
 int http_connections(const struct http *h);
 bool http_is_stopping(const struct http *h);
+
+/* From here on connections begin with that identity, which is taken over; those that are there keep
+ * theirs. For a server that began with one; from any thread. */
+void http_set_tls(struct http *h, struct tls_identity *tls);
 
 /* Serve until http_stop(), or a signal: then take no more connections, answer what is in flight,
  * and return. */

@@ -98,10 +98,10 @@ def serving(kindred, log, *options, cwd=None):
         process.wait()
 
 
-def announced_port(process, log):
+def announced_port(process, log, scheme="http"):
     deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
-        if found := re.search(r"serving on http://127\.0\.0\.1:(\d+)\n", log.read_text()):
+        if found := re.search(rf"serving on {scheme}://127\.0\.0\.1:(\d+)\n", log.read_text()):
             return int(found[1])
         time.sleep(0.01)
     raise AssertionError(f"the server isn't up: {log.read_text()}")
