@@ -35,6 +35,8 @@ OWNER = {
     "curl/curl.h": "track/client.c",
     "sqlite3.h": "track/local.c",
     "mpi.h": "comm/comm_mpi.c",
+    "openssl/ssl.h": "serve/tls.c",
+    "openssl/err.h": "serve/tls.c",
     "uv.h": "serve/http.c",
     "llhttp.h": "serve/http.c",
 }
@@ -44,10 +46,9 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.MULTILINE)
 
 
 def owner_of(header):
-    for prefix, owner in OWNED_PREFIXES.items():
-        if header.startswith(prefix):
-            return owner
-    return OWNER.get(header)
+    if header in OWNER:
+        return OWNER[header]
+    return next((owner for prefix, owner in OWNED_PREFIXES.items() if header.startswith(prefix)), None)
 
 
 def faults(src):

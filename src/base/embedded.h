@@ -7,4 +7,12 @@ struct embedded {
     const char *text;
 };
 
+/* Packed by gzip. */
+struct embedded_file {
+    const char *name;   /* "docs.html"; NULL ends a table */
+    const char *digest; /* of what it is unpacked */
+    unsigned long size; /* of `bytes` */
+    const char *bytes;
+};
+
 #endif

@@ -206,6 +206,22 @@ static bool unpack_gzip(struct packed *p, void *to, size_t n, size_t *got, struc
     return state == Z_OK || state == Z_STREAM_END || state == Z_BUF_ERROR ? true : corrupt(p, err);
 }
 
+void gzip_unpack(const char *bytes, size_t n, struct buf *out)
+{
+    z_stream z = {.next_in = (Bytef *)(uintptr_t)bytes, .avail_in = (uInt)n};
+    char piece[16 << 10];
+    int state = inflateInit2(&z, 15 + 16);
+
+    while (state == Z_OK) {
+        z.next_out = (Bytef *)piece;
+        z.avail_out = sizeof piece;
+        state = inflate(&z, Z_NO_FLUSH);
+        buf_put(out, piece, sizeof piece - z.avail_out);
+    }
+    assert(state == Z_STREAM_END);
+    inflateEnd(&z);
+}
+
 static bool refuse_zstd(const struct packed *p, ZSTD_ErrorCode code, struct err *err)
 {
     if (code == ZSTD_error_memory_allocation)

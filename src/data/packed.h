@@ -28,6 +28,9 @@ bool packing_is_wide(const char *head, size_t n);
 
 const char *packing_name(enum packing p); /* "uncompressed", "gzip", "zstd" */
 
+/* Append what gzip's bytes unpack to, which are known to be right. */
+void gzip_unpack(const char *bytes, size_t n, struct buf *out);
+
 /* ---- bytes ---- */
 
 /* A file, pipe or "-" (stdin), read as a stream of unpacked bytes. */

@@ -451,6 +451,18 @@ static void quote(struct http_text text, struct json_doc *doc)
     (void)!json_parse(doc, quoted.buf.data, quoted.buf.len, &unused);
 }
 
+/* What isn't even text, FastAPI doesn't look at. */
+static void tell_unreadable(struct http_text body, int at, const char *why, struct http_reply *r)
+{
+    AUTO(json_doc) quoted = {0};
+
+    quote(body, &quoted);
+    if (quoted.root)
+        tell_not_json(r, at, why);
+    else
+        http_reply_detail(r, 400, "There was an error parsing the body");
+}
+
 bool body_read(const struct http_request *q, const struct field *fields, int n,
                struct json_doc *doc, void *values, struct http_reply *r)
 {
@@ -463,12 +475,12 @@ bool body_read(const struct http_request *q, const struct field *fields, int n,
         quote(q->body, doc);
         tell(r, &body, NULL, &no_object, doc->root);
     } else if (!json_parse(doc, q->body.at, q->body.len, &err))
-        tell_not_json(r, doc->error_at, err.msg);
+        tell_unreadable(q->body, doc->error_at, err.msg, r);
     else if (json_kind(doc->root) != JVAL_OBJECT)
         tell(r, &body, NULL, &no_object, doc->root);
     else
         read_fields(doc->root, &body, fields, n, values, r);
-    return last_fault(r);
+    return r->status != 400 && last_fault(r);
 }
 
 /* ---- the query ---- */

@@ -84,5 +84,5 @@ void route_feedback(const struct call *call, struct http_reply *r)
     if (call->api->feedback)
         post(call->api->feedback, &body, r);
     else
-        http_reply_detail(r, 503, "This server keeps no events: it was started without --feedback");
+        http_reply_detail(r, 404, "This server keeps no events: it was started without --feedback");
 }

@@ -46,13 +46,15 @@ enum field {
     FIELD_REQUEST_ID,
     FIELD_TRACEPARENT,
     FIELD_ORIGIN,
+    FIELD_ACCEPT_ENCODING,
+    FIELD_IF_NONE_MATCH,
     FIELDS,
     FIELD_OTHER = FIELDS
 };
 
 static const char *const field_names[FIELDS] = {
-    "host",          "content-type", "expect",      "transfer-encoding",
-    "authorization", "x-request-id", "traceparent", "origin"};
+    "host",         "content-type", "expect", "transfer-encoding", "authorization",
+    "x-request-id", "traceparent",  "origin", "accept-encoding",   "if-none-match"};
 
 enum { FIELD_NAME_MAX = 20 };
 
@@ -154,6 +156,7 @@ static const struct {
 } reasons[] = {
     {200, "OK"},
     {202, "Accepted"},
+    {304, "Not Modified"},
     {400, "Bad Request"},
     {401, "Unauthorized"},
     {403, "Forbidden"},
@@ -237,10 +240,12 @@ static void put_reply(struct conn *c, const struct http_reply *r, bool keep)
     buf_puts(out, reason_of(r->status));
     buf_puts(out, "\r\nDate: ");
     buf_puts(out, date_now(c->loop));
-    buf_puts(out, "\r\nContent-Type: ");
-    buf_puts(out, r->content_type);
-    buf_puts(out, "\r\nContent-Length: ");
-    put_number(out, r->body.buf.len);
+    if (r->status != 304) {
+        buf_puts(out, "\r\nContent-Type: ");
+        buf_puts(out, r->content_type);
+        buf_puts(out, "\r\nContent-Length: ");
+        put_number(out, r->body.buf.len);
+    }
     buf_puts(out, "\r\n");
     buf_put(out, buf_str(&r->headers), r->headers.len);
     if (!keep)
@@ -632,6 +637,8 @@ static void answer(struct conn *c, bool more_in_hand)
                              .request_id = only(c, FIELD_REQUEST_ID),
                              .traceparent = only(c, FIELD_TRACEPARENT),
                              .origin = only(c, FIELD_ORIGIN),
+                             .accept_encoding = only(c, FIELD_ACCEPT_ENCODING),
+                             .if_none_match = only(c, FIELD_IF_NONE_MATCH),
                              .body = {buf_str(&c->body), c->body.len}};
     bool keep = llhttp_should_keep_alive(&c->parser) && c->parser.method != HTTP_CONNECT;
 

@@ -24,7 +24,7 @@ struct http_request {
     struct http_text path;         /* "/items/B7", as it was sent: still percent-encoded */
     struct http_text query;        /* after the '?' */
     struct http_text content_type; /* len 0: there was none, here and below */
-    struct http_text authorization, request_id, traceparent, origin;
+    struct http_text authorization, request_id, traceparent, origin, accept_encoding, if_none_match;
     struct http_text body;
 };
 

@@ -1,6 +1,10 @@
 /* openapi.c - GET /openapi.json: the routes and their fields as an OpenAPI 3.1 document. */
 #include "serve/routes.h"
 
+#include "base/embedded.h"
+
+extern const struct embedded serve_schemas[];
+
 static void put_object(const struct field *fields, int n, struct json_out *o);
 
 static void put_list(const struct field *f, struct json_out *o)
@@ -120,41 +124,53 @@ static void put_parameters(const struct route *route, struct json_out *o)
     json_close(o, ']');
 }
 
-static void put_answer(const char *status, const char *about, const char *type, const char *schema,
+/* schema: its name; NULL: plain text. */
+static void put_answer(const char *status, const char *about, const char *schema,
                        struct json_out *o)
 {
+    AUTO(buf) ref = {0};
+
+    buf_printf(&ref, "#/components/schemas/%s", schema ? schema : "");
     json_open(o, status, '{');
     json_put_str(o, "description", about);
     json_open(o, "content", '{');
-    json_open(o, type, '{');
+    json_open(o, schema ? "application/json" : "text/plain", '{');
     json_open(o, "schema", '{');
-    if (*schema == '#')
-        json_put_str(o, "$ref", schema);
+    if (schema)
+        json_put_str(o, "$ref", buf_str(&ref));
     else
-        json_put_str(o, "type", schema);
+        json_put_str(o, "type", "string");
     json_close(o, '}');
     json_close(o, '}');
     json_close(o, '}');
     json_close(o, '}');
 }
 
-static void put_answers(const struct route *route, struct json_out *o)
+static bool needs_key(const struct route *route, bool keys)
 {
-    const char *type = route->handle == route_metrics ? "text/plain"
-                       : !strcmp(route->path, "/")    ? "text/html"
-                                                      : "application/json";
-    bool text = strcmp(type, "application/json") != 0;
-    bool may_miss = strstr(route->path, "{id}") || !strcmp(route->method, "POST");
+    return keys && route->needs != NEEDS_NOTHING;
+}
 
+static void put_answers(const struct route *route, bool keys, struct json_out *o)
+{
     json_open(o, "responses", '{');
-    put_answer("200", "Successful Response", type, text ? "string" : "object", o);
-    if (may_miss)
-        put_answer("404", "Not Found", "application/json", "#/components/schemas/Error", o);
+    put_answer(route->gives & GIVES_202 ? "202" : "200", "Successful Response", route->answer, o);
+    if (!strcmp(route->method, "POST")) {
+        put_answer("400", "Malformed request", "Error", o);
+        put_answer("413", "Body too large", "Error", o);
+    }
+    if (needs_key(route, keys))
+        put_answer("401", "No such key", "Error", o);
+    if (route->needs == NEEDS_ADMIN)
+        put_answer("403", "This takes an admin's key", "Error", o);
+    if (needs_key(route, keys))
+        put_answer("429", "Too many requests with this key", "Error", o);
+    if (route->gives & GIVES_404)
+        put_answer("404", "Not Found", "Error", o);
     if (route->n_fields)
-        put_answer("422", "Validation Error", "application/json",
-                   "#/components/schemas/HTTPValidationError", o);
-    if (!strcmp(route->path, "/readyz"))
-        put_answer("503", "Draining", "application/json", "object", o);
+        put_answer("422", "Validation Error", "HTTPValidationError", o);
+    if (route->gives & GIVES_503)
+        put_answer("503", "Not now", route->needs == NEEDS_NOTHING ? "Status" : "Error", o);
     json_close(o, '}');
 }
 
@@ -170,7 +186,17 @@ static void put_operation_id(const struct route *route, struct json_out *o)
     json_put_str(o, "operationId", buf_str(&id));
 }
 
-static void put_operation(const struct route *route, struct json_out *o)
+static void put_security(struct json_out *o)
+{
+    json_open(o, "security", '[');
+    json_open(o, NULL, '{');
+    json_open(o, "key", '[');
+    json_close(o, ']');
+    json_close(o, '}');
+    json_close(o, ']');
+}
+
+static void put_operation(const struct route *route, bool keys, struct json_out *o)
 {
     bool posts = !strcmp(route->method, "POST");
 
@@ -178,32 +204,33 @@ static void put_operation(const struct route *route, struct json_out *o)
     json_put_str(o, "summary", route->summary);
     put_operation_id(route, o);
     put_parameters(route, o);
-    if (posts)
+    if (posts && route->n_fields)
         put_body(route, o);
-    put_answers(route, o);
+    put_answers(route, keys, o);
+    if (needs_key(route, keys))
+        put_security(o);
     json_close(o, '}');
 }
 
 static void put_components(struct json_out *o)
 {
-    static const char schemas[] =
-        "{\"Error\":{\"type\":\"object\",\"properties\":{\"detail\":{\"type\":\"string\"}},"
-        "\"required\":[\"detail\"]},\"HTTPValidationError\":{\"type\":\"object\",\"properties\":{"
-        "\"detail\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/"
-        "ValidationError\"}}},\"required\":[\"detail\"]},\"ValidationError\":{\"type\":\"object\","
-        "\"properties\":{\"loc\":{\"type\":\"array\",\"items\":{\"type\":[\"string\",\"integer\"]}}"
-        ","
-        "\"msg\":{\"type\":\"string\"},\"type\":{\"type\":\"string\"}},\"required\":[\"loc\","
-        "\"msg\",\"type\"]}}";
+    AUTO(json_doc) doc = {0};
+    struct err err;
+    bool read = json_parse(&doc, serve_schemas[0].text, strlen(serve_schemas[0].text), &err);
 
+    assert(read);
     json_open(o, "components", '{');
-    json_open(o, "schemas", '{');
-    json_put_members(o, schemas);
+    json_put_copy(o, "schemas", doc.root);
+    json_open(o, "securitySchemes", '{');
+    json_open(o, "key", '{');
+    json_put_str(o, "type", "http");
+    json_put_str(o, "scheme", "bearer");
+    json_close(o, '}');
     json_close(o, '}');
     json_close(o, '}');
 }
 
-void route_openapi(const struct call *, struct http_reply *r)
+void route_openapi(const struct call *call, struct http_reply *r)
 {
     struct json_out *o = &r->body;
 
@@ -215,8 +242,10 @@ void route_openapi(const struct call *, struct http_reply *r)
     json_close(o, '}');
     json_open(o, "paths", '{');
     for (int i = 0; i < n_routes; i++) {
+        if (!route_table[i].summary)
+            continue;
         json_open(o, route_table[i].path, '{');
-        put_operation(&route_table[i], o);
+        put_operation(&route_table[i], call->served->keys, o);
         json_close(o, '}');
     }
     json_close(o, '}');

@@ -1,7 +1,6 @@
 #include "serve/routes.h"
 
 #include "base/clock.h"
-#include "base/embedded.h"
 
 enum { LAST_ITEMS = 10, USERS_A_BATCH = 1000 };
 
@@ -498,16 +497,6 @@ static void list_users(const struct call *call, struct http_reply *r)
 
 /* ---- the server itself ---- */
 
-extern const struct embedded serve_pages[];
-
-static void index_page(const struct call *, struct http_reply *r)
-{
-    r->content_type = "text/html; charset=utf-8";
-    buf_puts(&r->headers, "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; "
-                          "script-src 'unsafe-inline'; connect-src 'self'\r\n");
-    buf_puts(&r->body.buf, serve_pages[0].text);
-}
-
 static void health(const struct call *call, struct http_reply *r)
 {
     const struct catalog *c = &call->served->catalog;
@@ -583,30 +572,37 @@ static void reload_model(const struct call *call, struct http_reply *r)
 #define NO_FIELDS    NULL, 0
 
 const struct route route_table[] = {
-    {"POST", "/recommend", recommend, "A user's best items", NEEDS_KEY, FIELDS(recommend_fields)},
+    {"POST", "/recommend", recommend, "A user's best items", NEEDS_KEY, FIELDS(recommend_fields),
+     "Recommendations", GIVES_404},
     {"POST", "/recommend/batch", recommend_batch, "The best items of many users", NEEDS_KEY,
-     FIELDS(batch_fields)},
+     FIELDS(batch_fields), "Batch", 0},
     {"POST", "/recommend/session", recommend_session, "What goes with the items of a session",
-     NEEDS_KEY, FIELDS(session_fields)},
+     NEEDS_KEY, FIELDS(session_fields), "Session", GIVES_404},
     {"POST", "/feedback", route_feedback, "What users took: kept, and counted at once", NEEDS_KEY,
-     FIELDS(events_fields)},
-    {"GET", "/items/{id}", show_item, "What is known of an item", NEEDS_KEY, NO_FIELDS},
+     FIELDS(events_fields), "Accepted", GIVES_202 | GIVES_404 | GIVES_503},
+    {"GET", "/items/{id}", show_item, "What is known of an item", NEEDS_KEY, NO_FIELDS, "Item",
+     GIVES_404},
     {"GET", "/items/{id}/similar", similar, "Items like this one", NEEDS_KEY,
-     FIELDS(similar_fields)},
-    {"GET", "/users", list_users, "Some users, to try", NEEDS_KEY, FIELDS(users_fields)},
+     FIELDS(similar_fields), "Similar", GIVES_404},
+    {"GET", "/users", list_users, "Some users, to try", NEEDS_KEY, FIELDS(users_fields), "Users",
+     0},
     {"GET", "/users/{id}", show_user, "Whether a user is known, and what the user took last",
-     NEEDS_KEY, NO_FIELDS},
-    {"GET", "/", index_page, "A page to look with", NEEDS_NOTHING, NO_FIELDS},
-    {"GET", "/health", health, "What is served", NEEDS_NOTHING, NO_FIELDS},
-    {"GET", "/livez", livez, "The process is alive", NEEDS_NOTHING, NO_FIELDS},
-    {"GET", "/readyz", readyz, "Whether requests are welcome", NEEDS_NOTHING, NO_FIELDS},
-    {"GET", "/model", show_model, "The model that is served, and its age", NEEDS_KEY, NO_FIELDS},
+     NEEDS_KEY, NO_FIELDS, "User", 0},
+    {"GET", "/health", health, "What is served", NEEDS_NOTHING, NO_FIELDS, "Health", 0},
+    {"GET", "/livez", livez, "The process is alive", NEEDS_NOTHING, NO_FIELDS, "Status", 0},
+    {"GET", "/readyz", readyz, "Whether requests are welcome", NEEDS_NOTHING, NO_FIELDS, "Status",
+     GIVES_503},
+    {"GET", "/model", show_model, "The model that is served, and its age", NEEDS_KEY, NO_FIELDS,
+     "Model", 0},
     {"POST", "/model/reload", reload_model, "Look for another model, and serve it", NEEDS_ADMIN,
-     NO_FIELDS},
+     NO_FIELDS, "Status", GIVES_202 | GIVES_503},
     {"GET", "/metrics", route_metrics, "Counts and latencies, for Prometheus", NEEDS_NOTHING,
-     NO_FIELDS},
+     NO_FIELDS, NULL, 0},
     {"GET", "/openapi.json", route_openapi, "This API as an OpenAPI document", NEEDS_NOTHING,
-     NO_FIELDS},
+     NO_FIELDS, "Document", 0},
+    {"GET", "/", route_index, NULL, NEEDS_NOTHING, NO_FIELDS, NULL, 0},
+    {"GET", "/docs", route_docs, NULL, NEEDS_NOTHING, NO_FIELDS, NULL, 0},
+    {"GET", "/docs/{id}", route_docs_file, NULL, NEEDS_NOTHING, NO_FIELDS, NULL, 0},
 };
 
 const int n_routes = ARRAY_LEN(route_table);

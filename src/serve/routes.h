@@ -19,13 +19,20 @@ struct call {
     struct traffic *traffic;
 };
 
+enum { GIVES_202 = 1, GIVES_404 = 2, GIVES_503 = 4 };
+
 struct route {
     const char *method, *path; /* "/items/{id}" */
     void (*handle)(const struct call *call, struct http_reply *r);
-    const char *summary;
+    const char *summary; /* NULL: a page, which is no part of the API */
     enum needs { NEEDS_KEY, NEEDS_NOTHING, NEEDS_ADMIN } needs; /* where there are keys */
     const struct field *fields; /* (n_fields) of the body, or for GET of the query */
     int n_fields;
+
+    /* For the API's document: the answer, by its name in page/schemas.json (NULL: plain text); and
+     * which answers there may be beside 200, 401 and the like, and 422. */
+    const char *answer;
+    unsigned gives;
 };
 
 extern const struct route route_table[];
@@ -61,10 +68,13 @@ struct api {
     char *last_error;     /* of the last reload; NULL: it went well */
 };
 
-/* metrics.c, openapi.c, events.c */
+/* metrics.c, openapi.c, events.c, pages.c */
 void route_metrics(const struct call *call, struct http_reply *r);
 void route_openapi(const struct call *call, struct http_reply *r);
 void route_feedback(const struct call *call, struct http_reply *r);
+void route_index(const struct call *call, struct http_reply *r);
+void route_docs(const struct call *call, struct http_reply *r);
+void route_docs_file(const struct call *call, struct http_reply *r);
 extern const struct field events_fields[1];
 
 #endif

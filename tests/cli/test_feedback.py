@@ -87,7 +87,7 @@ def test_a_body_with_a_fault_is_refused_whole(started, tmp_path, body, faults):
 
 def test_without_the_option_no_events_are_taken(server):
     reply = post(server, event("a", "b"))
-    assert reply.status == 503 and "--feedback" in reply.json["detail"]
+    assert reply.status == 404 and "--feedback" in reply.json["detail"]
 
 
 def test_what_was_taken_counts_at_once(started, data):

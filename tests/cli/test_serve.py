@@ -98,7 +98,7 @@ def test_an_id_may_be_written_with_escapes(server, user):
 
 
 @pytest.mark.parametrize("body", [b"{", b"hello", b'{"user_id": "a",}', b'{"user_id": "a"} x', b"{'user_id': 1}",
-                                  b'{"user_id": "\xff"}', b'{"user_id": "a\n"}', b"[" * 50_000])
+                                  b'{"user_id": "a\n"}', b"[" * 50_000])
 def test_a_body_that_is_not_json_is_said_so(server, body):
     reply = server.request("POST", "/recommend", body=body)
     assert reply.status == 422
@@ -106,6 +106,11 @@ def test_a_body_that_is_not_json_is_said_so(server, body):
     assert (fault["type"], fault["msg"], fault["input"]) == ("json_invalid", "JSON decode error", {})
     assert fault["loc"][0] == "body" and isinstance(fault["loc"][1], int)
     assert fault["ctx"]["error"]
+
+
+def test_a_body_that_is_not_even_text_is_said_so(server):
+    reply = server.request("POST", "/recommend", body=b'{"user_id": "\xff"}')
+    assert (reply.status, reply.json) == (400, {"detail": "There was an error parsing the body"})
 
 
 def test_a_missing_user_id_is_said_so(server):
