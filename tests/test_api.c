@@ -452,8 +452,9 @@ static void what_is_answered_is_counted(void **)
     assert_non_null(strstr(buf_str(&r.body.buf),
                            "kindred_requests_total{method=\"GET\",route=\"/items/{id}\",status="
                            "\"404\"} "));
-    assert_non_null(strstr(buf_str(&r.body.buf), "kindred_model_info{model=\"fake\",dataset=\"\","
-                                                 "source=\"here\"} 1\n"));
+    assert_non_null(strstr(buf_str(&r.body.buf),
+                           "kindred_model_info{served_by=\"main\",model=\"fake\",dataset=\"\","
+                           "source=\"here\"} 1\n"));
     http_reply_release(&r);
 }
 

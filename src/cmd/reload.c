@@ -46,7 +46,7 @@ static void put_in_place(struct reload *r)
     }
     if (!ok)
         log_warn("serve.refused", "error=\"%s\"; the old model stays", err.msg);
-    api_note_reload(p->api, ok ? NULL : err.msg);
+    api_note_reload(p->api, p->role, ok ? NULL : err.msg);
 }
 
 /* Whether something else is there than what was opened, or refused, last. */

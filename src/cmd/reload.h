@@ -19,6 +19,7 @@ void opened_release(struct opened *o);
 struct reload_plan {
     struct serving *serving;
     struct api *api; /* is told how it went */
+    enum model_role role;
     int n_workers;
     double watch_s; /* between two looks at where the model is from; 0: only when asked */
 

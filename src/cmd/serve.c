@@ -1,14 +1,12 @@
 #include "cmd/cmd.h"
 
-#include "cmd/package.h"
-#include "cmd/tracking.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "cmd/reload.h"
+#include "cmd/source.h"
 #include "serve/feedback.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define SERVE_OPTIONS(X, S)                                                                        \
@@ -25,6 +23,11 @@
     X(S, double, watch, 0, 0, 1e6, "SECONDS",                                                      \
       "look that often whether another model is there (a new file, or another version of the "     \
       "alias), and serve it; 0: only on SIGHUP")                                                   \
+    X(S, opt_text, canary, NULL, 0, 0, "MODEL",                                                    \
+      "a second model, a file of the same data-dir or models:/NAME@ALIAS, that some users are "    \
+      "served by")                                                                                 \
+    X(S, double, canary_percent, 5, 0, 100, "PERCENT",                                             \
+      "how many users: those whose SHA-256, as a part of all that there may be, is below it")      \
     X(S, opt_text, keys, NULL, 0, 0, "FILE",                                                       \
       "who may ask: a line NAME SHA256 [REQUESTS-A-SECOND] [admin] for each key (default "         \
       "anybody)")                                                                                  \
@@ -61,50 +64,18 @@ static int cores(void)
 
 /* ---- what is there ---- */
 
-/* "models:/films/3", of what the alias names now. */
-static bool resolve(const struct serve_opts *o, const char *uri, struct registry **r,
-                    struct registry_ref *ref, char **what, struct err *err)
-{
-    if (!registry_ref_parse(ref, o->model_uri, err) || !registry_open(r, uri, err) ||
-        !registry_resolve(*r, ref, err))
-        return false;
-    *what = xasprintf("models:/%s/%s", ref->name, ref->version);
-    return true;
-}
-
-static bool fetch_catalog(const struct serve_opts *o, struct catalog *c, char **what,
-                          struct err *err)
-{
-    AUTO_FREE char *uri = tracking_registry_uri(o->tracking_uri), *dir = NULL;
-    AUTO(registry_ref) ref = {0};
-    struct registry *r = NULL;
-    bool ok = resolve(o, uri, &r, &ref, what, err) &&
-              package_fetch(r, uri, ref.name, ref.version, o->cache_dir, &dir, err) &&
-              package_open(c, dir, err);
-
-    registry_close(r);
-    return ok;
-}
-
-/* A file by its place on disk: who writes it anew makes another. */
-static char *describe_file(const char *path)
-{
-    struct stat st;
-
-    if (stat(path, &st))
-        return NULL;
-    return xasprintf("%s#%llx-%llx-%llx", path, (unsigned long long)st.st_ino,
-                     (unsigned long long)st.st_size,
-                     (unsigned long long)st.st_mtim.tv_sec * 1000000000ull +
-                         (unsigned long long)st.st_mtim.tv_nsec);
-}
-
-/* A server and where it's from: what options say. */
+/* A server, and where it's from. */
 struct server {
     const struct serve_opts *o;
+    struct source sources[MODELS]; /* of MODEL_CANARY both NULL: there is none */
     struct http *http;
-    struct reload *reload;
+    struct reload *reloads[MODELS];
 };
+
+static bool has(const struct server *server, enum model_role role)
+{
+    return server->sources[role].path || server->sources[role].uri;
+}
 
 /* The model's, and those of the other files behind it. */
 static char *with_files(const struct serve_opts *o, char *model)
@@ -112,49 +83,43 @@ static char *with_files(const struct serve_opts *o, char *model)
     const char *const files[] = {o->keys, o->tls_cert, o->tls_key};
 
     for (int i = 0; i < ARRAY_LEN(files) && model; i++) {
-        AUTO_FREE char *before = model, *file = files[i] ? describe_file(files[i]) : NULL;
+        AUTO_FREE char *before = model, *file = files[i] ? source_mark(files[i]) : NULL;
 
         model = xasprintf("%s#%s", before, file ? file : "");
     }
     return model;
 }
 
-static char *look(void *context)
+static char *look_main(void *context)
 {
-    const struct serve_opts *o = ((const struct server *)context)->o;
-    AUTO_FREE char *uri = tracking_registry_uri(o->tracking_uri);
-    AUTO(registry_ref) ref = {0};
-    struct registry *r = NULL;
-    struct err ignored = {0};
-    char *what = NULL;
+    const struct server *server = context;
 
-    if (!o->model_uri)
-        return with_files(o, describe_file(o->model_path));
-    (void)!resolve(o, uri, &r, &ref, &what, &ignored);
-    registry_close(r);
-    return with_files(o, what);
+    return with_files(server->o, source_look(&server->sources[MODEL_MAIN]));
 }
 
-static bool open_model(const struct serve_opts *o, struct catalog *c, char **what, struct err *err)
+static char *look_canary(void *context)
 {
-    if (o->model_uri)
-        return fetch_catalog(o, c, what, err);
-    *what = describe_file(o->model_path);
-    return catalog_open(c, o->model_path, o->data_dir, err);
+    return source_look(&((const struct server *)context)->sources[MODEL_CANARY]);
 }
 
-static bool open_all(void *context, struct opened *out, struct err *err)
+static bool open_main(void *context, struct opened *out, struct err *err)
 {
-    const struct serve_opts *o = ((const struct server *)context)->o;
+    const struct server *server = context;
+    const struct serve_opts *o = server->o;
 
     if ((o->keys && !keys_load(&out->keys, o->keys, err)) ||
         (o->tls_cert && !tls_identity_load(&out->tls, o->tls_cert, o->tls_key, err)) ||
-        !open_model(o, &out->catalog, &out->what, err)) {
-        opened_release(out);
+        !source_open(&server->sources[MODEL_MAIN], &out->catalog, &out->what, err))
         return false;
-    }
     out->what = with_files(o, out->what);
     return true;
+}
+
+static bool open_canary(void *context, struct opened *out, struct err *err)
+{
+    const struct server *server = context;
+
+    return source_open(&server->sources[MODEL_CANARY], &out->catalog, &out->what, err);
 }
 
 static void place(void *context, struct opened *out)
@@ -165,11 +130,21 @@ static void place(void *context, struct opened *out)
     out->tls = NULL;
 }
 
+/* How each model is looked for and opened. */
+static const struct {
+    bool (*open)(void *context, struct opened *out, struct err *err);
+    char *(*look)(void *context);
+} ways[MODELS] = {
+    [MODEL_MAIN] = {open_main, look_main}, [MODEL_CANARY] = {open_canary, look_canary}};
+
 /* ---- the server ---- */
 
-static void hang_up(void *server)
+static void ask_reload(void *context)
 {
-    reload_ask(((struct server *)server)->reload);
+    const struct server *server = context;
+
+    for (int m = 0; m < MODELS; m++)
+        reload_ask(server->reloads[m]);
 }
 
 static struct http *open_http(struct server *server, int threads, struct api *api,
@@ -187,7 +162,7 @@ static struct http *open_http(struct server *server, int threads, struct api *ap
         .drain_ms = (int64_t)(o->drain * 1000),
         .grace_ms = GRACE_MS,
         .stop_on_signal = true,
-        .hang_up = hang_up,
+        .hang_up = ask_reload,
         .hang_up_context = server,
         .tls = tls,
         .handle = api_handle,
@@ -202,7 +177,7 @@ static void run_http(struct server *server, struct api *api)
     struct http *http = server->http;
 
     api_set_http(api, http);
-    api_set_reload(api, server->reload ? reload_ask : NULL, server->reload);
+    api_set_reload(api, server->reloads[MODEL_MAIN] ? ask_reload : NULL, server);
     fprintf(stderr, "serving on %s://%s\n", server->o->tls_cert ? "https" : "http",
             http_address(http));
     if (interrupt_signal()) /* it came while the model was read */
@@ -211,20 +186,24 @@ static void run_http(struct server *server, struct api *api)
     api_set_reload(api, NULL, NULL);
 }
 
-static void run_server(struct server *server, int threads, struct serving *serving, struct api *api,
-                       const char *now)
+static void run_server(struct server *server, int threads, struct serving *const *serving,
+                       struct api *api, const struct opened *opened)
 {
-    server->reload = reload_start(&(struct reload_plan){.serving = serving,
-                                                        .api = api,
-                                                        .n_workers = threads,
-                                                        .watch_s = server->o->watch,
-                                                        .open = open_all,
-                                                        .place = place,
-                                                        .look = look,
-                                                        .context = server,
-                                                        .now = now});
+    for (int m = 0; m < MODELS; m++)
+        if (has(server, m))
+            server->reloads[m] = reload_start(&(struct reload_plan){.serving = serving[m],
+                                                                    .api = api,
+                                                                    .role = m,
+                                                                    .n_workers = threads,
+                                                                    .watch_s = server->o->watch,
+                                                                    .open = ways[m].open,
+                                                                    .place = place,
+                                                                    .look = ways[m].look,
+                                                                    .context = server,
+                                                                    .now = opened[m].what});
     run_http(server, api);
-    reload_stop(server->reload);
+    for (int m = 0; m < MODELS; m++)
+        reload_stop(server->reloads[m]);
     http_close(server->http);
 }
 
@@ -260,44 +239,79 @@ static bool check_options(const struct serve_opts *o, struct err *err)
                    o->tls_cert ? "tls-cert" : "tls-key", o->tls_cert ? "tls-key" : "tls-cert");
 }
 
+static struct serving *put_first(struct opened *opened, int threads)
+{
+    struct served *first = served_new(&opened->catalog, opened->keys, opened->what, threads);
+
+    opened->keys = NULL;
+    return serving_new(first, threads);
+}
+
 static bool serve_opened(struct server *server, struct opened *opened, struct err *err)
 {
     const struct serve_opts *o = server->o;
     AUTO(outputs) out = {.log = -1};
     int threads = o->threads ? o->threads : cores();
-    struct serving *serving;
+    struct serving *serving[MODELS] = {0};
     struct api *api;
 
     if (!outputs_open(&out, o, err))
         return false;
-    serving =
-        serving_new(served_new(&opened->catalog, opened->keys, opened->what, threads), threads);
-    opened->keys = NULL;
-    api = api_new(serving, threads);
+    for (int m = 0; m < MODELS; m++)
+        serving[m] = has(server, m) ? put_first(&opened[m], threads) : NULL;
+    api = api_new(serving[MODEL_MAIN], threads);
+    api_set_canary(api, serving[MODEL_CANARY], o->canary_percent / 100);
     api_set_log(api, out.log);
     api_set_origins(api, o->cors);
     api_set_feedback(api, out.feedback);
-    server->http = open_http(server, threads, api, opened->tls, err);
-    opened->tls = NULL;
+    server->http = open_http(server, threads, api, opened[MODEL_MAIN].tls, err);
+    opened[MODEL_MAIN].tls = NULL;
     if (server->http)
-        run_server(server, threads, serving, api, opened->what);
+        run_server(server, threads, serving, api, opened);
     api_free(api);
-    serving_free(serving);
+    for (int m = 0; m < MODELS; m++)
+        serving_free(serving[m]);
     return server->http;
+}
+
+static void tell(const struct opened *opened)
+{
+    printf("%.*s: %s of %d users and %d items\n", (int)strcspn(opened->what, "#"), opened->what,
+           opened->catalog.model->ops->name, opened->catalog.users.n, opened->catalog.items.n);
+}
+
+static void find_sources(struct server *server)
+{
+    const struct serve_opts *o = server->o;
+    bool of_registry = o->canary && !strncmp(o->canary, "models:", 7);
+    const struct source base = {
+        .data_dir = o->data_dir, .tracking_uri = o->tracking_uri, .cache_dir = o->cache_dir};
+
+    for (int m = 0; m < MODELS; m++)
+        server->sources[m] = base;
+    server->sources[MODEL_MAIN].path = o->model_path;
+    server->sources[MODEL_MAIN].uri = o->model_uri;
+    server->sources[MODEL_CANARY].path = of_registry ? NULL : o->canary;
+    server->sources[MODEL_CANARY].uri = of_registry ? o->canary : NULL;
 }
 
 static bool serve(const struct serve_opts *o, struct err *err)
 {
     struct server server = {.o = o};
-    AUTO(opened) opened = {0};
+    struct opened opened[MODELS] = {0};
+    bool ok = check_options(o, err);
 
-    if (!check_options(o, err) || !open_all(&server, &opened, err))
-        return false;
-    if (!o->check)
-        return serve_opened(&server, &opened, err);
-    printf("%s: %s of %d users and %d items\n", o->model_uri ? opened.what : o->model_path,
-           opened.catalog.model->ops->name, opened.catalog.users.n, opened.catalog.items.n);
-    return true;
+    find_sources(&server);
+    for (int m = 0; m < MODELS && ok; m++)
+        ok = !has(&server, m) || ways[m].open(&server, &opened[m], err);
+    if (ok && !o->check)
+        ok = serve_opened(&server, opened, err);
+    for (int m = 0; m < MODELS; m++) {
+        if (ok && o->check && has(&server, m))
+            tell(&opened[m]);
+        opened_release(&opened[m]);
+    }
+    return ok;
 }
 
 static bool run(const char *const *argv, struct err *err)

@@ -28,9 +28,16 @@ void api_free(struct api *a)
     if (!a)
         return;
     pthread_mutex_destroy(&a->lock);
-    free(a->last_error);
+    for (int m = 0; m < MODELS; m++)
+        free(a->last_error[m]);
     free(a->traffic);
     free(a);
+}
+
+void api_set_canary(struct api *a, struct serving *canary, double part)
+{
+    a->canary = canary;
+    a->canary_part = part;
 }
 
 void api_set_http(struct api *a, const struct http *http)
@@ -59,12 +66,12 @@ void api_set_reload(struct api *a, void (*ask)(void *context), void *context)
     a->reload_context = context;
 }
 
-void api_note_reload(struct api *a, const char *error)
+void api_note_reload(struct api *a, enum model_role role, const char *error)
 {
     atomic_fetch_add(error ? &a->failed_reloads : &a->reloads, 1);
     pthread_mutex_lock(&a->lock);
-    free(a->last_error);
-    a->last_error = error ? xstrdup(error) : NULL;
+    free(a->last_error[role]);
+    a->last_error[role] = error ? xstrdup(error) : NULL;
     pthread_mutex_unlock(&a->lock);
 }
 
@@ -362,22 +369,28 @@ static void call_route(const struct account *of, struct http_text id, struct htt
     struct api *a = of->api;
     const struct route *route = &route_table[of->route];
     AUTO(buf) decoded = {0};
-    struct served *s;
+    struct served *s, *canary = NULL;
 
     if (id.len && !percent_decode(id, false, &decoded)) {
         http_reply_detail(r, 404, "Not Found");
         return;
     }
     s = serving_hold(a->serving, of->worker);
+    if (a->canary)
+        canary = serving_hold(a->canary, of->worker);
     if (is_let(s, route->needs, &of->request, r))
         route->handle(&(struct call){.api = a,
                                      .served = s,
                                      .room = &s->rooms[of->worker],
+                                     .canary = canary,
+                                     .worker = of->worker,
                                      .request = &of->request,
                                      .id = buf_str(&decoded),
                                      .traffic = &a->traffic[of->worker]},
                       r);
     serving_let_go(a->serving, of->worker);
+    if (canary)
+        serving_let_go(a->canary, of->worker);
 }
 
 void api_handle(void *api, int worker, const struct http_request *q, struct http_reply *r)

@@ -13,9 +13,16 @@
 
 struct api;
 
+/* Which of two models: a canary is tried on some of the users. */
+enum model_role { MODEL_MAIN, MODEL_CANARY, MODELS };
+
 /* serving outlives it. */
 struct api *api_new(struct serving *serving, int n_workers);
 void api_free(struct api *a);
+
+/* The model of those users of whom the first 32 bits of their id's SHA-256, as a part of 2^32, are
+ * below `part`; it outlives the api. NULL: there is none. */
+void api_set_canary(struct api *a, struct serving *canary, double part);
 
 /* Once it's there: what /metrics tells of connections. */
 void api_set_http(struct api *a, const struct http *http);
@@ -35,8 +42,8 @@ void api_set_feedback(struct api *a, struct feedback *f);
 void api_set_reload(struct api *a, void (*ask)(void *context), void *context);
 
 /* How putting another model in its place went, for /model and /metrics. error: NULL, it went well;
- * copied. From one thread. */
-void api_note_reload(struct api *a, const char *error);
+ * copied. From any thread. */
+void api_note_reload(struct api *a, enum model_role role, const char *error);
 
 /* An http_handler; its context is a struct api. Each worker's calls from one thread. */
 void api_handle(void *api, int worker, const struct http_request *q, struct http_reply *r);

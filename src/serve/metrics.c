@@ -73,17 +73,37 @@ static void put_label(struct buf *b, const char *text, size_t n)
             buf_putc(b, *text);
 }
 
-static void put_model(const struct call *call, struct buf *b)
+static void put_info(const struct served *s, enum model_role role, struct buf *b)
 {
-    const struct served *s = call->served;
-
-    head(b, "kindred_model_info", "gauge", "The model that is served.");
-    buf_printf(b, "kindred_model_info{model=\"%s\",dataset=\"%.12s\",source=\"",
-               s->catalog.model->ops->name, s->catalog.model->digest);
+    buf_printf(b, "kindred_model_info{served_by=\"%s\",model=\"%s\",dataset=\"%.12s\",source=\"",
+               role_names[role], s->catalog.model->ops->name, s->catalog.model->digest);
     put_label(b, s->source, strcspn(s->source, "#"));
     buf_puts(b, "\"} 1\n");
-    put_gauge(b, "kindred_model_age_seconds", "gauge", "Since the model was loaded.",
-              (double)(clock_epoch_ms() - s->loaded_ms) / 1000);
+}
+
+static void put_models(const struct call *call, struct buf *b)
+{
+    const struct served *const served[MODELS] = {call->served, call->canary};
+
+    head(b, "kindred_model_info", "gauge", "The models that are served.");
+    for (int m = 0; m < MODELS; m++)
+        if (served[m])
+            put_info(served[m], m, b);
+    head(b, "kindred_model_age_seconds", "gauge", "Since the model was loaded.");
+    for (int m = 0; m < MODELS; m++)
+        if (served[m])
+            buf_printf(b, "kindred_model_age_seconds{served_by=\"%s\"} %.17g\n", role_names[m],
+                       (double)(clock_epoch_ms() - served[m]->loaded_ms) / 1000);
+}
+
+static void put_lists(const struct call *call, const char *name, const char *help, size_t offset,
+                      struct buf *b)
+{
+    head(b, name, "counter", help);
+    for (int m = 0; m < MODELS; m++)
+        if (m == MODEL_MAIN || call->canary)
+            buf_printf(b, "%s{served_by=\"%s\"} %llu\n", name, role_names[m],
+                       (unsigned long long)sum(call->api, offset + (size_t)m * sizeof(uint64_t)));
 }
 
 static void put_feedback(struct feedback *f, struct buf *b)
@@ -111,9 +131,11 @@ void route_metrics(const struct call *call, struct http_reply *r)
         put_latency(a, i, b);
     put_gauge(b, "kindred_connections", "gauge", "Connections that are open.",
               http ? http_connections(http) : 0);
-    put_gauge(b, "kindred_fallbacks_total", "counter", "Lists that aren't the user's own.",
-              (double)sum(a, offsetof(struct traffic, fallbacks)));
-    put_model(call, b);
+    put_lists(call, "kindred_lists_total", "Users' lists that were asked for.",
+              offsetof(struct traffic, lists), b);
+    put_lists(call, "kindred_fallbacks_total", "Lists that aren't the user's own.",
+              offsetof(struct traffic, fallbacks), b);
+    put_models(call, b);
     put_gauge(b, "kindred_reloads_total", "counter", "Models that were put in another's place.",
               (double)atomic_load(&a->reloads));
     put_gauge(b, "kindred_failed_reloads_total", "counter", "Models that were refused.",

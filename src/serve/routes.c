@@ -1,10 +1,16 @@
 #include "serve/routes.h"
 
 #include "base/clock.h"
+#include "base/digest.h"
 
 enum { LAST_ITEMS = 10, USERS_A_BATCH = 1000 };
 
 /* ---- what several of them share ---- */
+
+static void add(_Atomic uint64_t *to, uint64_t n)
+{
+    atomic_fetch_add_explicit(to, n, memory_order_relaxed);
+}
 
 static void not_found(const char *what, const char *id, struct http_reply *r)
 {
@@ -187,6 +193,32 @@ static bool is_served(const struct served *s, const struct query *q)
     return s->catalog.model->ops->serves(s->catalog.model, q);
 }
 
+const char *const role_names[MODELS] = {"main", "canary"};
+
+/* The call with the model that this user is served by. */
+static struct call call_for(const struct call *call, const char *user_id)
+{
+    struct call own = *call;
+    char hex[DIGEST_HEX];
+
+    if (!call->canary)
+        return own;
+    digest_bytes(user_id, strlen(user_id), hex);
+    hex[8] = '\0';
+    if ((double)strtoul(hex, NULL, 16) < call->api->canary_part * 0x1p32) {
+        own.role = MODEL_CANARY;
+        own.served = call->canary;
+        own.room = &call->canary->rooms[call->worker];
+    }
+    return own;
+}
+
+static void put_role(const struct call *call, struct json_out *o)
+{
+    if (call->canary)
+        json_put_str(o, "served_by", role_names[call->role]);
+}
+
 /* A user as far as dataset and feedback know: to be released. */
 struct person {
     struct query q;
@@ -256,6 +288,7 @@ static enum fallback recommend_to(const struct call *call, const struct list_bod
     AUTO(person) person = {0};
     AUTO_FREE int32_t *history = NULL;
 
+    add(&call->traffic->lists[call->role], 1);
     person_find(&person, call, b->user_id.at);
     q = query_of(b, c, person.q);
     if (is_known(s, &person)) {
@@ -265,7 +298,7 @@ static enum fallback recommend_to(const struct call *call, const struct list_bod
     *n = -1;
     if (b->fallback == FALLBACK_NONE)
         return FALLBACK_NONE;
-    atomic_fetch_add_explicit(&call->traffic->fallbacks, 1, memory_order_relaxed);
+    add(&call->traffic->fallbacks[call->role], 1);
     if (b->fallback == FALLBACK_HISTORY) {
         struct query own = {.user = -1};
 
@@ -283,81 +316,119 @@ static enum fallback recommend_to(const struct call *call, const struct list_bod
 static void recommend(const struct call *call, struct http_reply *r)
 {
     struct list_body b = {.top_k = 10, .exclude_seen = true};
-    const struct served *s = call->served;
     AUTO(json_doc) doc = {0};
     AUTO(constraints) c = {0};
     struct hit hits[TOPK_MAX];
     enum fallback which;
+    struct call own;
     int n;
 
     if (!body_read(call->request, recommend_fields, ARRAY_LEN(recommend_fields), &doc, &b, r))
         return;
-    constraints_read(&c, s, &b);
-    which = recommend_to(call, &b, &c, hits, &n);
+    own = call_for(call, b.user_id.at);
+    constraints_read(&c, own.served, &b);
+    which = recommend_to(&own, &b, &c, hits, &n);
     if (n < 0) {
         not_found("User", b.user_id.at, r);
         return;
     }
     json_open(&r->body, NULL, '{');
     json_put_str(&r->body, "user_id", b.user_id.at);
-    put_hits(s, "recommendations", hits, n, &r->body);
-    json_put_str(&r->body, "model", s->catalog.model->ops->name);
+    put_hits(own.served, "recommendations", hits, n, &r->body);
+    json_put_str(&r->body, "model", own.served->catalog.model->ops->name);
+    put_role(&own, &r->body);
     if (which != FALLBACK_NONE)
         json_put_str(&r->body, "fallback", fallbacks[which]);
     if (b.with_items)
-        put_items(s, hits, n, &r->body);
+        put_items(own.served, hits, n, &r->body);
     json_close(&r->body, '}');
 }
 
-/* The lists of some of the body's users, who are searched for together. */
+/* One user of a batch. */
+struct member {
+    struct call call;
+    struct person person;
+    struct hit *hits;
+    int n; /* < 0: not known */
+};
+
+/* Search for those whom the model of that role serves, together. */
+static void find_members(struct member *members, int count, enum model_role role,
+                         const struct list_body *b, const struct constraints *c)
+{
+    struct finder_query q[FINDER_QUERIES];
+    struct hit *lists[FINDER_QUERIES];
+    int of[FINDER_QUERIES], n_hits[FINDER_QUERIES], n = 0;
+
+    for (int i = 0; i < count; i++) {
+        struct member *m = &members[i];
+
+        if (m->call.role != role || !is_known(m->call.served, &m->person))
+            continue;
+        q[n] = query_of(b, &c[role], m->person.q);
+        lists[n] = m->hits;
+        of[n++] = i;
+    }
+    if (n)
+        finder_find_many(members[of[0]].call.served->finder, members[of[0]].call.room, q, n, lists,
+                         n_hits);
+    for (int k = 0; k < n; k++)
+        members[of[k]].n = n_hits[k];
+}
+
+static void put_member(const struct member *m, const char *user_id, struct json_out *o)
+{
+    json_open(o, NULL, '{');
+    json_put_str(o, "user_id", user_id);
+    json_put_bool(o, "known", m->n >= 0);
+    put_hits(m->call.served, "recommendations", m->hits, MAX(m->n, 0), o);
+    put_role(&m->call, o);
+    json_close(o, '}');
+}
+
+/* c (MODELS): what concerns all lists, by each model's items */
 static void put_lists(const struct call *call, const struct list_body *b,
                       const struct constraints *c, int first, int count, struct http_reply *r)
 {
-    const struct served *s = call->served;
     AUTO_FREE struct hit *hits = xmalloc((size_t)(count * b->top_k), sizeof *hits);
-    struct person people[FINDER_QUERIES];
-    struct finder_query q[FINDER_QUERIES];
-    struct hit *lists[FINDER_QUERIES];
-    int n_hits[FINDER_QUERIES], n = 0, at[FINDER_QUERIES];
+    struct member members[FINDER_QUERIES];
 
     for (int i = 0; i < count; i++) {
-        person_find(&people[i], call, body_texts_at(&b->user_ids, first + i).at);
-        at[i] = is_known(s, &people[i]) ? n++ : -1;
-        if (at[i] < 0)
-            continue;
-        q[at[i]] = query_of(b, c, people[i].q);
-        lists[at[i]] = hits + at[i] * b->top_k;
+        struct member *m = &members[i];
+        const char *id = body_texts_at(&b->user_ids, first + i).at;
+
+        *m = (struct member){.call = call_for(call, id), .hits = hits + i * b->top_k, .n = -1};
+        person_find(&m->person, &m->call, id);
+        add(&call->traffic->lists[m->call.role], 1);
     }
-    if (n)
-        finder_find_many(s->finder, call->room, q, n, lists, n_hits);
+    for (int role = 0; role < MODELS; role++)
+        find_members(members, count, role, b, c);
     for (int i = 0; i < count; i++) {
-        json_open(&r->body, NULL, '{');
-        json_put_str(&r->body, "user_id", body_texts_at(&b->user_ids, first + i).at);
-        json_put_bool(&r->body, "known", at[i] >= 0);
-        put_hits(s, "recommendations", hits + MAX(at[i], 0) * b->top_k,
-                 at[i] < 0 ? 0 : n_hits[at[i]], &r->body);
-        json_close(&r->body, '}');
-        person_release(&people[i]);
+        put_member(&members[i], body_texts_at(&b->user_ids, first + i).at, &r->body);
+        person_release(&members[i].person);
     }
 }
 
 static void recommend_batch(const struct call *call, struct http_reply *r)
 {
     struct list_body b = {.top_k = 10, .exclude_seen = true};
-    const struct served *s = call->served;
     AUTO(json_doc) doc = {0};
-    AUTO(constraints) c = {0};
+    struct constraints c[MODELS] = {0};
 
     if (!body_read(call->request, batch_fields, ARRAY_LEN(batch_fields), &doc, &b, r))
         return;
-    constraints_read(&c, s, &b);
+    constraints_read(&c[MODEL_MAIN], call->served, &b);
+    if (call->canary)
+        constraints_read(&c[MODEL_CANARY], call->canary, &b);
     json_open(&r->body, NULL, '{');
     json_open(&r->body, "results", '[');
     for (int i = 0; i < b.user_ids.n; i += FINDER_QUERIES)
-        put_lists(call, &b, &c, i, MIN(FINDER_QUERIES, b.user_ids.n - i), r);
+        put_lists(call, &b, c, i, MIN(FINDER_QUERIES, b.user_ids.n - i), r);
     json_close(&r->body, ']');
-    json_put_str(&r->body, "model", s->catalog.model->ops->name);
+    json_put_str(&r->body, "model", call->served->catalog.model->ops->name);
     json_close(&r->body, '}');
+    for (int m = 0; m < MODELS; m++)
+        constraints_release(&c[m]);
 }
 
 static void recommend_session(const struct call *call, struct http_reply *r)
@@ -438,11 +509,12 @@ static void similar(const struct call *call, struct http_reply *r)
 
 static void show_user(const struct call *call, struct http_reply *r)
 {
-    const struct served *s = call->served;
+    struct call own = call_for(call, call->id);
+    const struct served *s = own.served;
     AUTO(person) person = {0};
     const struct query *q = &person.q;
 
-    person_find(&person, call, call->id);
+    person_find(&person, &own, call->id);
     json_open(&r->body, NULL, '{');
     json_put_str(&r->body, "user_id", call->id);
     json_put_bool(&r->body, "known", is_known(s, &person));
@@ -533,13 +605,9 @@ static void readyz(const struct call *call, struct http_reply *r)
     put_status(stops ? "draining" : "ready", r);
 }
 
-static void show_model(const struct call *call, struct http_reply *r)
+static void put_served(const struct call *call, const struct served *s, enum model_role role,
+                       struct json_out *o)
 {
-    const struct served *s = call->served;
-    struct api *a = call->api;
-    struct json_out *o = &r->body;
-
-    json_open(o, NULL, '{');
     json_put_str(o, "model", s->catalog.model->ops->name);
     json_put_strn(o, "source", s->source, strcspn(s->source, "#"));
     json_put_str(o, "dataset_digest", s->catalog.model->digest);
@@ -547,11 +615,26 @@ static void show_model(const struct call *call, struct http_reply *r)
     json_put_int(o, "items", s->catalog.items.n);
     json_put_bool(o, "fast", finder_is_fast(s->finder));
     json_put_real(o, "age_seconds", (double)(clock_epoch_ms() - s->loaded_ms) / 1000);
+    pthread_mutex_lock(&call->api->lock);
+    json_put_str(o, "last_error", call->api->last_error[role]);
+    pthread_mutex_unlock(&call->api->lock);
+}
+
+static void show_model(const struct call *call, struct http_reply *r)
+{
+    struct api *a = call->api;
+    struct json_out *o = &r->body;
+
+    json_open(o, NULL, '{');
+    put_served(call, call->served, MODEL_MAIN, o);
     json_put_int(o, "reloads", atomic_load(&a->reloads));
     json_put_int(o, "failed_reloads", atomic_load(&a->failed_reloads));
-    pthread_mutex_lock(&a->lock);
-    json_put_str(o, "last_error", a->last_error);
-    pthread_mutex_unlock(&a->lock);
+    if (call->canary) {
+        json_open(o, "canary", '{');
+        put_served(call, call->canary, MODEL_CANARY, o);
+        json_put_real(o, "percent", 100 * a->canary_part);
+        json_close(o, '}');
+    }
     json_close(o, '}');
 }
 

@@ -9,11 +9,14 @@
 
 #include <pthread.h>
 
-/* A request in the hands of a route: it sees one model from start to end. */
+/* A request in the hands of a route: it sees the same models from start to end. */
 struct call {
     struct api *api;
     struct served *served;
     struct finder_room *room;
+    enum model_role role;  /* whose `served` is */
+    struct served *canary; /* the other model; NULL: there is none */
+    int worker;
     const struct http_request *request;
     const char *id; /* what stands in the path for "{id}" */
     struct traffic *traffic;
@@ -40,6 +43,7 @@ extern const int n_routes;
 
 enum { ROUTES_MAX = 24, LATENCY_BUCKETS = 12, STATUSES = 8 };
 
+extern const char *const role_names[MODELS];
 extern const int counted_statuses[STATUSES];         /* 0: any other */
 extern const double latency_bounds[LATENCY_BUCKETS]; /* s */
 
@@ -48,12 +52,13 @@ struct traffic {
     _Alignas(64) _Atomic uint64_t answers[ROUTES_MAX][STATUSES];
     _Atomic uint64_t within[ROUTES_MAX][LATENCY_BUCKETS + 1]; /* the last: longer than all */
     _Atomic uint64_t nanoseconds[ROUTES_MAX];
-    _Atomic uint64_t fallbacks;
+    _Atomic uint64_t lists[MODELS], fallbacks[MODELS];
     uint64_t n_ids; /* of requests that came without one */
 };
 
 struct api {
-    struct serving *serving;
+    struct serving *serving, *canary; /* canary NULL: there is none */
+    double canary_part;
     int n_workers;
     struct traffic *traffic; /* (n_workers) */
     const struct http *_Atomic http;
@@ -64,8 +69,8 @@ struct api {
     void (*ask_reload)(void *context); /* NULL: nobody does */
     void *reload_context;
     _Atomic int64_t reloads, failed_reloads;
-    pthread_mutex_t lock; /* of what follows */
-    char *last_error;     /* of the last reload; NULL: it went well */
+    pthread_mutex_t lock;     /* of what follows */
+    char *last_error[MODELS]; /* of the last reload; NULL: it went well */
 };
 
 /* metrics.c, openapi.c, events.c, pages.c */

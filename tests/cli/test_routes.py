@@ -188,7 +188,7 @@ def test_metrics_are_prometheus_text(server, known):
             kinds[line.split()[2]] = line.split()[3]
         elif not line.startswith("#"):
             name, value = line.rsplit(" ", 1)
-            assert re.fullmatch(r'[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})?', name), line
+            assert re.fullmatch(r'[a-z_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})?', name), line
             values[name] = float(value)
             assert re.sub(r"_(bucket|sum|count)$", "", name.split("{")[0]) in kinds or name.split("{")[0] in kinds
     assert values['kindred_requests_total{method="POST",route="/recommend",status="200"}'] >= 3
