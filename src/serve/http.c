@@ -20,12 +20,13 @@
 #include <uv.h>
 
 enum {
-    READ_MAX = 64 << 10, /* bytes a read */
-    OUT_MAX = 64 << 10,  /* bytes of answers that gather before they are sent */
-    TURN_MAX = 32,       /* requests of a connection answered before others have their turn */
-    ACCEPT_MAX = 64,     /* connections taken in before those that are there have theirs */
-    REFUSED_MAX = 256,   /* connections over the limit that are told so; more are just closed */
-    KEEP_MAX = 4 << 10,  /* memory that a connection keeps from one request to the next */
+    READ_MAX = 64 << 10,                  /* bytes a read */
+    TEXT_MAX = READ_MAX + TLS_RECORD_MAX, /* what it may be the end of by TLS */
+    OUT_MAX = 64 << 10,                   /* bytes of answers that gather before they are sent */
+    TURN_MAX = 32,      /* requests of a connection answered before others have their turn */
+    ACCEPT_MAX = 64,    /* connections taken in before those that are there have theirs */
+    REFUSED_MAX = 256,  /* connections over the limit that are told so; more are just closed */
+    KEEP_MAX = 4 << 10, /* memory that a connection keeps from one request to the next */
     TICK_MS = 100,
     ACCEPT_PAUSE_MS = 100, /* when there are no more descriptors */
     STALL_MS = 30000,      /* for a client to take a turn's worth of answers */
@@ -135,7 +136,7 @@ struct loop {
     struct http_reply reply; /* scratch */
     struct buf out;          /* answers of the connection at hand */
     struct buf sealed;       /* the same by TLS */
-    char in[READ_MAX], text[READ_MAX];
+    char in[READ_MAX], text[TEXT_MAX];
 };
 
 struct http {
@@ -876,7 +877,7 @@ static void end_tls(struct conn *c)
     flush(c, false);
 }
 
-/* All that can be read of what came is no more than that. */
+/* All that can be read now: what came, and a record that had begun before. */
 static void consume_sealed(struct conn *c, const char *bytes, size_t n)
 {
     struct loop *l = c->loop;

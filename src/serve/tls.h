@@ -24,6 +24,8 @@ struct tls;
 struct tls *tls_new(struct tls_identity *id);
 void tls_free(struct tls *t);
 
+enum { TLS_RECORD_MAX = 17 << 10 }; /* bytes of one, at most: what waits for its end */
+
 void tls_put(struct tls *t, const char *bytes, size_t n);
 
 /* Up to n bytes of text, of all that was put. 0: there are no more; < 0: nor will there be, as the

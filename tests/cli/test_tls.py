@@ -63,7 +63,7 @@ def serving_tls(kindred, tmp_path, dataset, model, cert, key, *options):
 
 @pytest.fixture(scope="module")
 def server(kindred, dataset, model, pairs, tmp_path_factory):
-    with serving_tls(kindred, tmp_path_factory.mktemp("tls"), dataset, model, *pairs[0], "--request-timeout", 1, "--threads", 2) as running:
+    with serving_tls(kindred, tmp_path_factory.mktemp("tls"), dataset, model, *pairs[0], "--request-timeout", 2, "--threads", 2) as running:
         yield running
 
 
@@ -106,11 +106,11 @@ def test_pipelined_requests_in_pieces_are_answered_in_order(connect):
 def test_a_body_and_answers_of_many_records(connect, server):
     with connect() as connection:
         users = connection.request("GET", "/users").json["users"] * 20
-        body = {"user_ids": users, "top_k": 100}
-        sent = b"".join(request("POST", "/recommend/batch", json=body) for _ in range(8))
+        body = {"user_ids": users, "top_k": 20}
+        sent = b"".join(request("POST", "/recommend/batch", json=body) for _ in range(4))
         connection.send(sent)
         time.sleep(0.2)  # it doesn't read meanwhile
-        answers = [connection.reply().body for _ in range(8)]
+        answers = [connection.reply().body for _ in range(4)]
         assert len(answers[0]) > 100_000 and len(set(answers)) == 1
         assert len(json.loads(answers[0])["results"]) == len(users)
 
@@ -219,3 +219,23 @@ def test_pairs_that_are_none(kindred, dataset, model, pairs, cert, key, words):
 @pytest.mark.parametrize("given, missing", [("--tls-cert", "--tls-key"), ("--tls-key", "--tls-cert")])
 def test_one_of_two_is_a_mistake(kindred, dataset, model, given, missing):
     assert f"{given} needs {missing}" in kindred.fails(2, "serve", "--data-dir", dataset, "--model-path", model, given, "x.pem")
+
+
+RECORD = 16384
+
+
+def test_a_short_record_behind_much_else(connect):
+    """While the server is busy, more comes than one read of the socket holds, and then one that ends within a record."""
+    with connect() as connection:
+        users = connection.request("GET", "/users").json["users"] * 20
+        busy = request("POST", "/recommend/batch", json={"user_ids": users, "top_k": 50})
+    for n in range(8, 40):
+        sent = busy
+        while len(sent) < n * RECORD - 8000:
+            sent += request("GET", "/livez", headers=["X: " + "x" * 4000])
+        sent += request("GET", "/livez", headers=["X: " + "x" * (n * RECORD + 20 - len(sent) - len(request("GET", "/livez", headers=["X: "])))])
+        assert len(sent) == n * RECORD + 20
+        with connect() as connection:
+            connection.send(sent)
+            for _ in range(sent.count(b"Host:")):
+                assert connection.reply().status == 200
