@@ -5,6 +5,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+const int counted_refusals[REFUSALS] = {400, 408, 413, 417, 431, 501, 503, 505, 0};
 const int counted_statuses[STATUSES] = {200, 202, 401, 403, 404, 422, 429, 0};
 const double latency_bounds[LATENCY_BUCKETS] = {0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005,
                                                 0.001,   0.0025,   0.005,   0.01,   0.1,     1};
@@ -289,19 +290,35 @@ struct account {
     struct http_request request;
 };
 
+static void begin_line(struct json_out *line)
+{
+    char now[CLOCK_ISO_MAX];
+
+    clock_iso(clock_epoch_ms(), now);
+    json_open(line, NULL, '{');
+    json_put_str(line, "time", now);
+}
+
 /* One write a line: lines of several workers don't mix. */
+static void end_line(const struct api *a, struct json_out *line, int worker)
+{
+    ssize_t written;
+
+    json_put_int(line, "worker", worker);
+    json_close(line, '}');
+    buf_putc(&line->buf, '\n');
+    written = write(a->log, line->buf.data, line->buf.len);
+    (void)written; /* a full disk is no reason not to answer */
+}
+
 static void log_request(const struct account *of, const struct http_reply *r, double seconds)
 {
     const struct api *a = of->api;
     const struct http_request *q = &of->request;
     AUTO(json_out) line = {0};
     struct http_text id = id_of(r);
-    char now[CLOCK_ISO_MAX];
-    ssize_t written;
 
-    clock_iso(clock_epoch_ms(), now);
-    json_open(&line, NULL, '{');
-    json_put_str(&line, "time", now);
+    begin_line(&line);
     json_put_str(&line, "method", q->method);
     json_put_strn(&line, "path", q->path.at, q->path.len);
     json_put_int(&line, "status", r->status);
@@ -310,11 +327,7 @@ static void log_request(const struct account *of, const struct http_reply *r, do
     json_put_strn(&line, "request_id", id.at, id.len);
     if (is_plain(q->traceparent))
         json_put_strn(&line, "traceparent", q->traceparent.at, q->traceparent.len);
-    json_put_int(&line, "worker", of->worker);
-    json_close(&line, '}');
-    buf_putc(&line.buf, '\n');
-    written = write(a->log, line.buf.data, line.buf.len);
-    (void)written; /* a full disk is no reason not to answer */
+    end_line(a, &line, of->worker);
 }
 
 static void tell(const struct account *of, const struct http_reply *r)
@@ -325,6 +338,23 @@ static void tell(const struct account *of, const struct http_reply *r)
         count(&of->api->traffic[of->worker], of->route, r->status, seconds);
     if (of->api->log >= 0)
         log_request(of, r, seconds);
+}
+
+void api_refused(void *api, int worker, int status, const char *detail)
+{
+    struct api *a = api;
+    AUTO(json_out) line = {0};
+    int k = 0;
+
+    while (k < REFUSALS - 1 && counted_refusals[k] != status)
+        k++;
+    add(&a->traffic[worker].refusals[k], 1);
+    if (a->log < 0)
+        return;
+    begin_line(&line);
+    json_put_int(&line, "status", status);
+    json_put_str(&line, "refused", detail);
+    end_line(a, &line, worker);
 }
 
 /* ---- answers that come later ---- */

@@ -45,6 +45,9 @@ void api_set_reload(struct api *a, void (*ask)(void *context), void *context);
  * copied. From any thread. */
 void api_note_reload(struct api *a, enum model_role role, const char *error);
 
+/* What http_config.refused is told. */
+void api_refused(void *api, int worker, int status, const char *detail);
+
 /* An http_handler; its context is a struct api. Each worker's calls from one thread. */
 void api_handle(void *api, int worker, const struct http_request *q, struct http_reply *r);
 

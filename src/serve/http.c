@@ -260,6 +260,14 @@ static void put_reply(struct conn *c, const struct http_reply *r, bool keep)
         c->closing = true;
 }
 
+static void tell_refusal(const struct loop *l, int status, const char *detail)
+{
+    const struct http_config *config = &l->http->config;
+
+    if (config->refused)
+        config->refused(config->context, l->index, status, detail);
+}
+
 /* Answer what isn't a request that a handler could take, and be done with the connection. */
 static void refuse(struct conn *c, int status, const char *detail)
 {
@@ -270,6 +278,7 @@ static void refuse(struct conn *c, int status, const char *detail)
     if (status == 503)
         buf_puts(&r->headers, "Retry-After: 1\r\n");
     put_reply(c, r, false);
+    tell_refusal(c->loop, status, detail);
 }
 
 /* ---- phases ---- */
@@ -868,6 +877,8 @@ static void consume(struct conn *c, const char *at, const char *end)
 /* The other side has broken it, ended it, or doesn't speak it. */
 static void end_tls(struct conn *c)
 {
+    if (!tls_is_up(c->tls) && !tls_met_plain_http(c->tls))
+        tell_refusal(c->loop, 0, "TLS handshake failed");
     if (tls_met_plain_http(c->tls)) {
         tls_free(c->tls);
         c->tls = NULL;
@@ -950,6 +961,8 @@ static void time_out(struct conn *c)
         flush(c, false);
         return;
     }
+    if (c->tls && !tls_is_up(c->tls))
+        tell_refusal(c->loop, 0, "TLS handshake took too long");
     if (c->phase != REQUEST || (c->tls && !tls_is_up(c->tls))) {
         conn_close(c);
         return;

@@ -81,6 +81,9 @@ struct http_config {
     void *hang_up_context;
     struct tls_identity *tls; /* taken over; NULL: without TLS */
     http_handler *handle;
+    /* Told of what is refused before there is a request to handle: 400, 408, 413, 431 and the
+     * like, 0 for a handshake that came to nothing; NULL: nobody is. */
+    void (*refused)(void *context, int worker, int status, const char *detail);
     void *context;
 };
 

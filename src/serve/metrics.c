@@ -36,6 +36,15 @@ static void put_answers(const struct api *a, struct buf *b)
         }
 }
 
+static void put_refusals(const struct api *a, struct buf *b)
+{
+    head(b, "kindred_refusals_total", "counter",
+         "What was no request that a route could take, by status; 0: TLS handshakes.");
+    for (int k = 0; k < REFUSALS; k++)
+        buf_printf(b, "kindred_refusals_total{status=\"%d\"} %llu\n", counted_refusals[k],
+                   (unsigned long long)sum(a, offsetof(struct traffic, refusals[k])));
+}
+
 static void put_latency(const struct api *a, int route, struct buf *b)
 {
     uint64_t below = 0;
@@ -126,6 +135,7 @@ void route_metrics(const struct call *call, struct http_reply *r)
 
     r->content_type = "text/plain; version=0.0.4; charset=utf-8";
     put_answers(a, b);
+    put_refusals(a, b);
     head(b, "kindred_request_seconds", "histogram", "From a request's last byte to its answer.");
     for (int i = 0; i < n_routes; i++)
         put_latency(a, i, b);

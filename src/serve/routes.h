@@ -44,6 +44,8 @@ extern const int n_routes;
 enum { ROUTES_MAX = 24, LATENCY_BUCKETS = 12, STATUSES = 8 };
 
 extern const char *const role_names[MODELS];
+enum { REFUSALS = 9 };
+extern const int counted_refusals[REFUSALS];         /* 0: a TLS handshake */
 extern const int counted_statuses[STATUSES];         /* 0: any other */
 extern const double latency_bounds[LATENCY_BUCKETS]; /* s */
 
@@ -53,6 +55,7 @@ struct traffic {
     _Atomic uint64_t within[ROUTES_MAX][LATENCY_BUCKETS + 1]; /* the last: longer than all */
     _Atomic uint64_t nanoseconds[ROUTES_MAX];
     _Atomic uint64_t lists[MODELS], fallbacks[MODELS];
+    _Atomic uint64_t refusals[REFUSALS];
     uint64_t n_ids; /* of requests that came without one */
 };
 

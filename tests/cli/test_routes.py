@@ -410,3 +410,17 @@ def test_it_is_not_ready_while_it_drains(kindred, described, models, known, tmp_
         assert (reply.status, reply.json) == (503, {"status": "draining"}) and time.monotonic() - begun < 0.9
         assert ask(server, user=known[0]).status == 200  # new connections are taken still
         assert server.process.wait(30) == 0 and time.monotonic() - begun > 0.9
+
+
+def test_what_is_no_request_is_counted_and_logged(kindred, described, models, tmp_path):
+    with serving(kindred, tmp_path / "log", "--data-dir", described, "--model-path", models("popularity"), "--access-log", tmp_path / "access") as server:
+        for sent, status in ((b"hello\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"x" * 9000, 431),
+                             (b"POST /recommend HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999\r\n\r\n", 413)):
+            with server.connect() as connection:
+                connection.send(sent)
+                assert connection.reply().status == status
+        told = server.request("GET", "/metrics").body.decode()
+    lines = [json.loads(line) for line in (tmp_path / "access").read_text().splitlines()]
+    assert [line["status"] for line in lines if "refused" in line] == [400, 431, 413]
+    for status, n in ((400, 1), (431, 1), (413, 1), (408, 0), (0, 0)):
+        assert f'kindred_refusals_total{{status="{status}"}} {n}\n' in told
