@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 const int counted_refusals[REFUSALS] = {400, 408, 413, 417, 431, 501, 503, 505, 0};
-const int counted_statuses[STATUSES] = {200, 202, 401, 403, 404, 422, 429, 0};
+const int counted_statuses[STATUSES] = {200, 202, 304, 400, 401, 403, 404, 422, 429, 503, 0};
 const double latency_bounds[LATENCY_BUCKETS] = {0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005,
                                                 0.001,   0.0025,   0.005,   0.01,   0.1,     1};
 

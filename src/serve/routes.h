@@ -41,7 +41,7 @@ struct route {
 extern const struct route route_table[];
 extern const int n_routes;
 
-enum { ROUTES_MAX = 24, LATENCY_BUCKETS = 12, STATUSES = 8 };
+enum { ROUTES_MAX = 24, LATENCY_BUCKETS = 12, STATUSES = 11 };
 
 extern const char *const role_names[MODELS];
 enum { REFUSALS = 9 };
