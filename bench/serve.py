@@ -3,8 +3,8 @@
 usage: bench/serve.py KINDRED GOWALLA FOLDER
 
 GOWALLA has train.txt and test.txt; datasets stay in FOLDER. The server has one processor, the load (wrk) another. PARTS="routes
-models big reload twin" does these alone; big is a catalogue of 1,000,000 items made up. The twin, FastAPI and uvicorn, runs in an
-environment of its own, .deps/bench-serve.
+models big reload mixed twin" does these alone; big is a catalogue of 1,000,000 items made up, mixed takes SECONDS=180 of clients of all
+kinds (tests/cli/load.py). The twin, FastAPI and uvicorn, runs in an environment of its own, .deps/bench-serve.
 
 Prints Markdown tables: medians of the runs, after a warm-up. Before it is timed, each server's lists are held against those of
 `kindred recommend`.
@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from contextlib import contextmanager
@@ -28,7 +29,8 @@ import pipeline  # noqa: F401  not tracked
 from data import HERE, print_table, run, say
 
 RUNS, SECONDS, WARM_UP_S = 5, 3, 1
-PARTS = "routes models big reload twin"
+PARTS = "routes models big reload mixed twin"
+RELOADS = 100
 SERVER_CPU, LOAD_CPU = "0", "1"
 VENV = HERE.parent / ".deps" / "bench-serve"
 WANTED = ["fastapi==0.128.0", "uvicorn[standard]==0.40.0", "numpy==2.4.6"]
@@ -40,7 +42,11 @@ wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 request = function()
   at = (at * 48271) % 2147483647
-  return wrk.format(nil, nil, nil, '{"user_id": "' .. users[at % #users + 1] .. '", "top_k": 10}')
+  local n = tonumber(os.getenv("BATCH") or "1")
+  if n == 1 then return wrk.format(nil, nil, nil, '{"user_id": "' .. users[at % #users + 1] .. '", "top_k": 10}') end
+  local some = {}
+  for k = 1, n do some[k] = '"' .. users[(at + k) % #users + 1] .. '"' end
+  return wrk.format(nil, nil, nil, '{"user_ids": [' .. table.concat(some, ",") .. '], "top_k": 10}')
 end
 """
 
@@ -92,26 +98,36 @@ def ms(text):
     return float(value) * {"us": 1e-3, "ms": 1, "s": 1e3, "m": 6e4}[unit]
 
 
-def wrk(port, path, users, connections, seconds=SECONDS, seed=1):
-    """(requests/s, p50 ms, p99 ms, failures)"""
+@contextmanager
+def loading(port, path, users, connections, seconds, seed=1, batch=1):
+    """wrk while it runs; SIGINT makes it tell what it has, which wrk_said reads."""
     command = ["taskset", "-c", LOAD_CPU, "wrk", "-t", 1, "-c", connections, "-d", f"{seconds}s", "--latency"]
-    script = tempfile.NamedTemporaryFile("w", suffix=".lua")
-    if users:
-        script.write(SCRIPT)
-        script.flush()
-        command += ["-s", script.name]
-    done = subprocess.run([*map(str, command), f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True, check=True,
-                          env=os.environ | {"USERS": str(users), "SEED": str(seed)})
-    said = done.stdout
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        if users:
+            script.write(SCRIPT)
+            script.flush()
+            command += ["-s", script.name]
+        with subprocess.Popen([*map(str, command), f"http://127.0.0.1:{port}{path}"], stdout=subprocess.PIPE, text=True,
+                              env=os.environ | {"USERS": str(users), "SEED": str(seed), "BATCH": str(batch)}) as process:
+            yield process
+
+
+def wrk(*args, **options):
+    with loading(*args, **options) as process:
+        return wrk_said(process.communicate()[0])
+
+
+def wrk_said(said):
+    """(requests/s, p50 ms, p99 ms, failures)"""
     bad = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", said)))
     bad += sum(map(int, sum(map(list, re.findall(r"connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)), [])))
     return (float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1]), ms(re.search(r"^ +50%\s+(\S+)", said, re.M)[1]),
             ms(re.search(r"^ +99%\s+(\S+)", said, re.M)[1]), bad)
 
 
-def load(port, path, users, connections):
-    wrk(port, path, users, connections, WARM_UP_S)
-    runs = [wrk(port, path, users, connections, seed=n + 2) for n in range(RUNS)]
+def load(port, path, users, connections, batch=1):
+    wrk(port, path, users, connections, WARM_UP_S, batch=batch)
+    runs = [wrk(port, path, users, connections, SECONDS, seed=n + 2, batch=batch) for n in range(RUNS)]
     if any(bad for *_, bad in runs):
         sys.exit(f"{path}: requests failed: {runs}")
     return [statistics.median(column) for column in zip(*runs)][:3]
@@ -222,34 +238,103 @@ def big(kindred, folder, scratch):
         lists, users = lists_of(kindred, dataset, model, scratch)
         with kindred_server(kindred, dataset, model) as (process, port):
             check(port, lists)
-            for name, path, who in (("GET /health", "/health", None), (f"POST /recommend, lengths {norms}", "/recommend", users)):
-                rows.append(row(name, load(port, path, who, 1), [f"{status(process, 'VmRSS'):.0f}"]))
+            for name, path, who, batch in (("GET /health", "/health", None, 1), (f"POST /recommend, lengths {norms}", "/recommend", users, 1),
+                                           (f"POST /recommend/batch of 16, lengths {norms}", "/recommend/batch", users, 16)):
+                rows.append(row(name, load(port, path, who, 1, batch), [f"{status(process, 'VmRSS'):.0f}"]))
     print_table(["1,000,000 items of dim 64, one connection", "requests/s", "p50 ms", "p99 ms", "MB"], rows)
 
 
+def lists_under(kindred, dataset, files, scratch):
+    """(user -> that user's list by each file, the users' file)"""
+    both = [lists_of(kindred, dataset, file, scratch) for file in files]
+    return {user: [lists[user] for lists, _ in both] for user in both[0][0]}, both[0][1]
+
+
+def put(file, path):
+    shutil.copy(file, f"{path}.new")
+    os.replace(f"{path}.new", path)
+
+
 def reload(kindred, dataset, scratch):
-    """100 times another model, under full load."""
+    """Another model, again and again, under full load; meanwhile lists are looked at, which must be wholly of one of the two."""
     files = [trained(kindred, dataset, scratch / f"r{n}", "--epochs", n) for n in (1, 2)]
     path = scratch / "served.safetensors"
-    shutil.copy(files[0], path)
-    lists, users = lists_of(kindred, dataset, files[0], scratch)
+    put(files[0], path)
+    lists, users = lists_under(kindred, dataset, files, scratch)
+    wrong, looked, over = [], [], threading.Event()
+
+    def look(port):
+        for user in list(lists) * 100:
+            if over.wait(0.02):
+                return
+            looked.append(user)
+            if post(port, {"user_id": user, "top_k": 10})["recommendations"] not in lists[user]:
+                wrong.append(user)
+
     with kindred_server(kindred, dataset, path) as (process, port):
         quiet = load(port, "/recommend", users, 64)
         before = status(process, "VmRSS")
-        job = subprocess.Popen([sys.executable, __file__, "wrk", str(port), str(users)], stdout=subprocess.PIPE, text=True)
-        done = 0
-        while job.poll() is None:
-            shutil.copy(files[(done + 1) % 2], f"{path}.new")
-            os.replace(f"{path}.new", path)
-            process.send_signal(signal.SIGHUP)
-            done += 1
-            while json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/model"))["reloads"] < done and job.poll() is None:
-                time.sleep(0.01)
-        rate, p50, p99, bad = json.loads(job.communicate()[0])
+        looking = threading.Thread(target=look, args=(port,))
+        with loading(port, "/recommend", users, 64, 3600) as job:
+            looking.start()
+            for done in range(RELOADS):
+                put(files[(done + 1) % 2], path)
+                process.send_signal(signal.SIGHUP)
+                while json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/model"))["reloads"] <= done:
+                    time.sleep(0.01)
+            job.send_signal(signal.SIGINT)
+            rate, p50, p99, bad = wrk_said(job.communicate()[0])
+        over.set()
+        looking.join()
         time.sleep(0.5)
         after = status(process, "VmRSS")
-    print_table(["Gowalla, 64 connections", "requests/s", "p50 ms", "p99 ms", "failed", "MB"],
-                [row("one model", quiet, ["0", f"{before:.0f}"]), row(f"{done} reloads meanwhile", (rate, p50, p99), [str(bad), f"{after:.0f}"])])
+    print_table(["Gowalla, 64 connections", "requests/s", "p50 ms", "p99 ms", "failed", "wrong", "MB"],
+                [row("one model", quiet, ["0", "", f"{before:.0f}"]),
+                 row(f"{RELOADS} reloads meanwhile", (rate, p50, p99), [str(bad), f"{len(wrong)} of {len(looked):,}", f"{after:.0f}"])])
+
+
+def mixed(kindred, dataset, scratch):
+    """Clients of all kinds for SECONDS, turnover of 10,000 connections, a reload a second."""
+    sys.path.insert(0, str(HERE.parent / "tests" / "cli"))
+    from load import Load
+
+    files = [trained(kindred, dataset, scratch / f"r{n}", "--epochs", n) for n in (1, 2)]
+    path = scratch / "served.safetensors"
+    put(files[0], path)
+    right = {}
+    for file in files:
+        with kindred_server(kindred, dataset, file) as (process, port):
+            for user in map(str, range(200)):
+                right.setdefault(user, []).append(post(port, {"user_id": user}))
+    with kindred_server(kindred, dataset, path, "--watch", 0.2, "--access-log", scratch / "access") as (process, port):
+        Load(port, right).run(3, 100)
+        clients, over = Load(port, right), threading.Event()
+
+        def change():
+            n = 0
+            while not over.wait(1):
+                n += 1
+                put(files[n % 2], path)
+
+        seen, changing = [], threading.Thread(target=change)
+        running = threading.Thread(target=clients.run, args=(float(os.environ.get("SECONDS", 180)), 10_000))
+        changing.start()
+        running.start()
+        while running.is_alive():
+            seen.append((status(process, "VmRSS"), len(os.listdir(f"/proc/{process.pid}/fd"))))
+            running.join(5)
+        over.set()
+        changing.join()
+        time.sleep(3)
+        seen.append((status(process, "VmRSS"), len(os.listdir(f"/proc/{process.pid}/fd"))))
+        reloads = json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/model"))["reloads"]
+    statuses = re.findall(r'"status":(\d+)', (scratch / "access").read_text())
+    say(f"statuses: {sorted((status, statuses.count(status)) for status in set(statuses))}; failures: {clients.failures[:3]}")
+    middle = len(seen) // 2
+    print_table(["clients of all kinds", "answers", "wrong", "connections", "5xx", "reloads", "MB at first, half-way, at the end", "descriptors"],
+                [["", f"{clients.counts['answers']:,}", str(len(clients.failures)), f"{clients.counts['turnover']:,}",
+                  str(sum(status[0] == "5" for status in statuses)), str(reloads), ", ".join(f"{seen[at][0]:.0f}" for at in (0, middle, -1)),
+                  f"{seen[0][1]}, {seen[-1][1]}"]])
 
 
 def twin(kindred, dataset, scratch):
@@ -287,11 +372,8 @@ def main(kindred, gowalla, folder):
             if part == "big":
                 big(kindred, folder, scratch)
             else:
-                {"routes": routes, "models": models, "reload": reload, "twin": twin}[part](kindred, dataset, scratch)
+                {"routes": routes, "models": models, "reload": reload, "mixed": mixed, "twin": twin}[part](kindred, dataset, scratch)
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "wrk":
-        print(json.dumps(wrk(int(sys.argv[2]), "/recommend", sys.argv[3], 64, seconds=20)))
-    else:
-        main(*sys.argv[1:])
+    main(*sys.argv[1:])

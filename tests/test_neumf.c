@@ -269,7 +269,7 @@ static void scores_follow_the_formula(void **)
     for (int t = 0; t < ARRAY_LEN(all_towers); t++) {
         struct model *m = small_model(all_towers[t], "bce", 0.1, 0);
         struct query q[USERS] = {{.user = 0}, {.user = 1}};
-        float got[USERS * ITEMS];
+        float got[USERS * ITEMS], again[USERS * ITEMS];
         struct state s;
 
         read_state(m, &s);
@@ -279,6 +279,9 @@ static void scores_follow_the_formula(void **)
                 if (fabs((double)got[u * ITEMS + i] - score(&s, u, i)) > 1e-5)
                     fail_msg("--towers %s, user %d, item %d: %g, not %g", all_towers[t], u, i,
                              (double)got[u * ITEMS + i], score(&s, u, i));
+        model_hasten(m); /* the same, to the bit */
+        model_scores(m, q, USERS, again);
+        assert_memory_equal(got, again, sizeof got);
         model_free(m);
     }
 }

@@ -178,6 +178,17 @@ void model_prepare(const struct model *m, const struct query *q, int n, float *s
         m->ops->prepare(m, q, n, state);
 }
 
+void model_hasten(struct model *m)
+{
+    struct model *parts[MODEL_PARTS_MAX];
+    int n = m->ops->parts ? m->ops->parts(m, parts) : 0;
+
+    if (m->ops->hasten)
+        m->ops->hasten(m);
+    for (int i = 0; i < n; i++)
+        model_hasten(parts[i]);
+}
+
 void model_scores(const struct model *m, const struct query *q, int n, float *out)
 {
     AUTO_FREE float *state = model_state(m, 1);

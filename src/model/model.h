@@ -219,6 +219,10 @@ struct model_ops {
     void (*score)(const struct model *m, const struct query *q, int n_queries, const float *state,
                   int32_t first, int32_t n, float *out);
 
+    /* Make ahead what score() makes of each item, again and again, for all queries: for who asks
+     * for few of them at a time. Costs memory; the scores' bits stay. NULL: there is nothing. */
+    void (*hasten)(struct model *m);
+
     /* Where a score is the product of the state and a vector of the item, plus a bias of the item:
      * what they are. NULL: it isn't. */
     bool (*vectors)(const struct model *m, struct item_vectors *out);
@@ -244,6 +248,9 @@ void model_free_but_tensors(struct model *m);
 
 /* Copy the state of one into another of the same options and sizes, whose tensors are there. */
 void model_copy(struct model *to, struct model *from);
+
+/* hasten() of the model and of those that it's made of. */
+void model_hasten(struct model *m);
 
 /* A model of its own with the same state; not of one that is made of parts. */
 struct model *model_clone(struct model *m);

@@ -167,6 +167,12 @@ static void neumf_adopt(struct model *m, const struct tensor *from)
             neumf_of(m)->data[t] = from++->data;
 }
 
+static void neumf_forget(struct model *m)
+{
+    free(neumf_of(m)->item_part);
+    neumf_of(m)->item_part = NULL;
+}
+
 static void neumf_release(struct model *m)
 {
     struct neumf *nm = neumf_of(m);
@@ -373,6 +379,7 @@ const struct model_ops model_neumf = {
     .training = neumf_training,
     .popularity_power = neumf_popularity_power,
     .adopt = neumf_adopt,
+    .forget = neumf_forget,
     .init = neumf_init,
     .warm_start = neumf_warm_start,
     .dated = neumf_dated,
@@ -386,5 +393,6 @@ const struct model_ops model_neumf = {
     .state = neumf_state,
     .prepare = neumf_prepare,
     .score = neumf_score,
+    .hasten = neumf_hasten,
     .release = neumf_release,
 };

@@ -67,6 +67,7 @@ struct neumf_chunk {
 struct neumf {
     struct model base;
     float *data[NEUMF_TENSORS]; /* NULL: there is no such tensor */
+    float *item_part;           /* (n_items, width[1]) made ahead; NULL: it isn't */
 
     /* While it learns. */
     struct optim_table table[NEUMF_TENSORS]; /* dense ones are a single row */
@@ -109,6 +110,7 @@ void neumf_join(struct model *m, int n_blocks, double progress);
 int neumf_joined(struct model *m, struct block_rows out[MODEL_JOINED_MAX]);
 double neumf_rate(const struct model *m, double progress);
 void neumf_learn_release(struct neumf *nm);
+void neumf_hasten(struct model *m);
 int64_t neumf_state(const struct model *m);
 void neumf_prepare(const struct model *m, const struct query *q, int n, float *state);
 void neumf_score(const struct model *m, const struct query *q, int n_queries, const float *state,

@@ -1,8 +1,8 @@
 /* neumf_score.c - NeuMF's scores of all items for some users.
  *
  * The first layer's weights fall into those of the user and those of the item: a user's part is
- * prepared once, the items' part once for all queries; what is left for each pair is to add
- * the two, and the layers from the second on. */
+ * prepared once, the items' part once for all queries, or ahead; what is left for each pair is to
+ * add the two, and the layers from the second on. */
 #include "model/neumf.h"
 
 /* Tiles of items, few enough that a layer's output has at most TILE_FLOATS numbers. */
@@ -51,19 +51,41 @@ void neumf_prepare(const struct model *m, const struct query *q, int n, float *s
     }
 }
 
+/* What so many items add to the first layer, (count, width[1]). */
+static void make_item_part(const struct neumf *nm, const struct neumf_shape *s, int32_t first,
+                           int count, float *out)
+{
+    int half = s->half, wide = s->width[1];
+
+    kern_best()->gemm(count, wide, half, nm->data[NEUMF_MLP_ITEMS] + (int64_t)first * half, half, 1,
+                      nm->data[neumf_weight(0)] + half * wide, wide, out, wide, false);
+}
+
+void neumf_hasten(struct model *m)
+{
+    struct neumf *nm = (struct neumf *)m;
+    struct neumf_shape s = neumf_shape_of(m);
+
+    if (!s.half || nm->item_part)
+        return;
+    nm->item_part = xaligned((size_t)m->n_items * (size_t)s.width[1], sizeof *nm->item_part);
+    make_item_part(nm, &s, 0, m->n_items, nm->item_part);
+}
+
 /* Adds the output of the layers to out (count, n) of the items first .. first + count - 1. */
 static void add_mlp(const struct neumf *nm, const struct neumf_shape *s, const float *mlp, int n,
                     int32_t first, int count, float *out)
 {
     const struct kern *kern = kern_best();
     const float *output = nm->data[NEUMF_OUTPUT] + s->dim;
-    float items[TILE_FLOATS], room[2][TILE_FLOATS], scores[TILE_ITEMS], *z[NEUMF_LAYERS_MAX];
-    int half = s->half, wide = s->width[1];
+    float made[TILE_FLOATS], room[2][TILE_FLOATS], scores[TILE_ITEMS], *z[NEUMF_LAYERS_MAX];
+    int wide = s->width[1];
+    const float *items = nm->item_part ? nm->item_part + (int64_t)first * wide : made;
 
     for (int l = 0; l < s->n_layers; l++)
         z[l] = room[l % 2];
-    kern->gemm(count, wide, half, nm->data[NEUMF_MLP_ITEMS] + (int64_t)first * half, half, 1,
-               nm->data[neumf_weight(0)] + half * wide, wide, items, wide, false);
+    if (!nm->item_part)
+        make_item_part(nm, s, first, count, made);
     for (int r = 0; r < n; r++) {
         kern->bias_relu(items, count, wide, mlp + (int64_t)r * wide, z[0]);
         neumf_forward(nm, s, count, z);

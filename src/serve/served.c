@@ -165,6 +165,7 @@ struct served *served_new(struct catalog *c, struct keys *keys, const char *sour
     s->catalog = *c;
     *c = (struct catalog){0};
     s->keys = keys;
+    model_hasten(s->catalog.model);
     s->finder = finder_new(s->catalog.model);
     s->n_workers = n_workers;
     s->rooms = xcalloc((size_t)n_workers, sizeof *s->rooms);
