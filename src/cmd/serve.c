@@ -166,6 +166,7 @@ static struct http *open_http(struct server *server, int threads, struct api *ap
         .hang_up_context = server,
         .tls = tls,
         .handle = api_handle,
+        .turn_over = api_turn_over,
         .refused = api_refused,
         .context = api,
     };

@@ -269,6 +269,13 @@ int64_t finder_scored(const struct finder_room *r)
     return r->scored;
 }
 
+bool finder_was_long(const struct finder_room *r)
+{
+    enum { MANY = 8192 };
+
+    return r->looked_at > (int64_t)MANY * r->n_queries;
+}
+
 static void mark_item(struct finder_room *r, int32_t item, uint16_t bit, bool as)
 {
     r->left_out[item] = (uint16_t)(as ? r->left_out[item] | bit : r->left_out[item] & ~bit);
@@ -364,7 +371,7 @@ static void scan_all(const struct finder *f, struct finder_room *r, struct searc
         m->ops->score(m, q, n, r->state, first, count, r->scores);
         consider_block(r, s, n, first, count);
     }
-    r->scored += (int64_t)m->n_items * n;
+    r->scored = r->looked_at = (int64_t)m->n_items * n;
 }
 
 /* Places in a block become items, those that may be listed; returns how many. */
@@ -403,6 +410,7 @@ static void look_at_block(const struct finder *f, struct finder_room *r, struct 
                                     f->error + first, f->length + first, f->bias + first};
     int n;
 
+    r->looked_at += count;
     s->bound.limit = limit_of(s);
     n = kern_best()->reaching(s->bytes, &rows, count, f->width, s->bound, r->found);
     n = listed_of(f, r, s, first, n);
@@ -469,7 +477,8 @@ void finder_find_many(const struct finder *f, struct finder_room *r, const struc
                                .bytes = r->bytes + (int64_t)k * f->width};
         mark(r, &q[k], s[k].bit, true);
     }
-    r->scored = 0;
+    r->scored = r->looked_at = 0;
+    r->n_queries = n;
     model_prepare(f->m, queries, n, r->state);
     if (finder_is_fast(f))
         scan_longest(f, r, s, n);

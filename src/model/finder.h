@@ -23,13 +23,14 @@ enum { FINDER_QUERIES = 16 }; /* at most, a call */
 
 /* What one thread searches with, again and again. */
 struct finder_room {
-    float *state;       /* of FINDER_QUERIES queries, as the next two */
-    float *scores;      /* of a block */
-    int8_t *bytes;      /* what their vectors are as bytes */
-    float *left;        /* of one, what its bytes leave over */
-    int32_t *found;     /* places in a block */
-    uint16_t *left_out; /* (n_items) a bit a query: not listed; 0 between two searches */
-    int64_t scored;
+    float *state;              /* of FINDER_QUERIES queries, as the next two */
+    float *scores;             /* of a block */
+    int8_t *bytes;             /* what their vectors are as bytes */
+    float *left;               /* of one, what its bytes leave over */
+    int32_t *found;            /* places in a block */
+    uint16_t *left_out;        /* (n_items) a bit a query: not listed; 0 between two searches */
+    int64_t scored, looked_at; /* of the last search, by all its queries */
+    int n_queries;             /* of it */
 };
 
 void finder_room_init(struct finder_room *r, const struct finder *f);
@@ -59,6 +60,10 @@ void finder_find_many(const struct finder *f, struct finder_room *room,
  * whether an item may be listed. */
 void finder_mark(struct finder_room *room, const struct finder_query *q, bool as);
 bool finder_lists(const struct finder_room *room, const struct finder_query *q, int32_t item);
+
+/* Whether the last search looked at so many items that queries had better be searched for together.
+ */
+bool finder_was_long(const struct finder_room *room);
 
 /* How many items the last search of that room scored exactly: for tests and benchmarks. */
 int64_t finder_scored(const struct finder_room *room);

@@ -18,6 +18,10 @@ struct api *api_new(struct serving *serving, int n_workers)
     a->n_workers = n_workers;
     a->traffic = xaligned((size_t)n_workers, sizeof *a->traffic);
     memset(a->traffic, 0, (size_t)n_workers * sizeof *a->traffic);
+    a->hands = xaligned((size_t)n_workers, sizeof *a->hands);
+    memset(a->hands, 0, (size_t)n_workers * sizeof *a->hands);
+    for (int w = 0; w < n_workers; w++)
+        a->hands[w].gathered.end = &a->hands[w].gathered.first;
     a->started_ms = clock_epoch_ms();
     a->log = -1;
     pthread_mutex_init(&a->lock, NULL);
@@ -32,6 +36,7 @@ void api_free(struct api *a)
     for (int m = 0; m < MODELS; m++)
         free(a->last_error[m]);
     free(a->traffic);
+    free(a->hands);
     free(a);
 }
 
@@ -394,33 +399,67 @@ static void await(const struct account *now, struct http_later *later)
 
 /* ---- */
 
+/* What was held when the first request was gathered is held until all are answered. NULL: there is
+ * no such model. */
+static struct served *hold(struct api *a, int worker, enum model_role role)
+{
+    struct serving *of[MODELS] = {a->serving, a->canary};
+    struct served **held = &a->hands[worker].held[role];
+
+    if (!*held && of[role])
+        *held = serving_hold(of[role], worker);
+    return *held;
+}
+
+static void let_go(struct api *a, int worker)
+{
+    struct serving *of[MODELS] = {a->serving, a->canary};
+    struct hands *h = &a->hands[worker];
+
+    for (int m = 0; m < MODELS; m++)
+        if (h->held[m])
+            serving_let_go(of[m], worker);
+    memset(h->held, 0, sizeof h->held);
+}
+
 static void call_route(const struct account *of, struct http_text id, struct http_reply *r)
 {
     struct api *a = of->api;
     const struct route *route = &route_table[of->route];
     AUTO(buf) decoded = {0};
-    struct served *s, *canary = NULL;
+    struct served *s;
 
     if (id.len && !percent_decode(id, false, &decoded)) {
         http_reply_detail(r, 404, "Not Found");
         return;
     }
-    s = serving_hold(a->serving, of->worker);
-    if (a->canary)
-        canary = serving_hold(a->canary, of->worker);
+    s = hold(a, of->worker, MODEL_MAIN);
     if (is_let(s, route->needs, &of->request, r))
         route->handle(&(struct call){.api = a,
                                      .served = s,
                                      .room = &s->rooms[of->worker],
-                                     .canary = canary,
+                                     .canary = hold(a, of->worker, MODEL_CANARY),
+                                     .gathered = &a->hands[of->worker].gathered,
                                      .worker = of->worker,
                                      .request = &of->request,
                                      .id = buf_str(&decoded),
                                      .traffic = &a->traffic[of->worker]},
                       r);
-    serving_let_go(a->serving, of->worker);
-    if (canary)
-        serving_let_go(a->canary, of->worker);
+    if (!a->hands[of->worker].gathered.n)
+        let_go(a, of->worker);
+}
+
+bool api_turn_over(void *api, int worker)
+{
+    struct api *a = api;
+    struct hands *h = &a->hands[worker];
+
+    if (!h->gathered.n)
+        return false;
+    lists_answer(&h->gathered);
+    if (!h->gathered.n)
+        let_go(a, worker);
+    return h->gathered.n;
 }
 
 void api_handle(void *api, int worker, const struct http_request *q, struct http_reply *r)

@@ -45,6 +45,9 @@ void api_set_reload(struct api *a, void (*ask)(void *context), void *context);
  * copied. From any thread. */
 void api_note_reload(struct api *a, enum model_role role, const char *error);
 
+/* An http_config.turn_over: answers what the worker's turn has gathered. */
+bool api_turn_over(void *api, int worker);
+
 /* What http_config.refused is told. */
 void api_refused(void *api, int worker, int status, const char *detail);
 

@@ -121,6 +121,7 @@ struct loop {
     uv_poll_t acceptable;
     uv_timer_t tick, accept_pause, drain;
     uv_async_t stop, ready;
+    uv_check_t turn;
     uv_signal_t signals[3];
     uv_thread_t thread;
     struct queue queues[PHASES];
@@ -924,8 +925,22 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 /* The loop ends when the last handle is closed, but not before the last answer is there. */
 static void end_if_idle(struct loop *l)
 {
-    if (l->draining && l->n_later == 0 && !uv_is_closing((uv_handle_t *)&l->ready))
-        uv_close((uv_handle_t *)&l->ready, NULL);
+    if (!l->draining || l->n_later || uv_is_closing((uv_handle_t *)&l->ready))
+        return;
+    uv_close((uv_handle_t *)&l->ready, NULL);
+    uv_check_stop(&l->turn);
+}
+
+void http_later_send_here(struct http_later *later)
+{
+    later->loop->n_later--;
+    later->ready = true;
+    if (later->then)
+        later->then(later->context, &later->reply);
+    if (!later->conn)
+        later_free(later);
+    else if (later->conn->phase == WAITING)
+        deliver(later->conn);
 }
 
 static void on_ready(uv_async_t *async)
@@ -939,15 +954,20 @@ static void on_ready(uv_async_t *async)
     uv_mutex_unlock(&l->lock);
     for (; later; later = next) {
         next = later->next;
-        l->n_later--;
-        later->ready = true;
-        if (later->then)
-            later->then(later->context, &later->reply);
-        if (!later->conn)
-            later_free(later);
-        else if (later->conn->phase == WAITING)
-            deliver(later->conn);
+        http_later_send_here(later);
     }
+    end_if_idle(l);
+}
+
+static void on_turn(uv_check_t *turn)
+{
+    struct loop *l = turn->data;
+    const struct http_config *config = &l->http->config;
+
+    if (l->n_later == 0)
+        return;
+    if (config->turn_over(config->context, l->index))
+        uv_async_send(&l->ready);
     end_if_idle(l);
 }
 
@@ -1155,7 +1175,7 @@ static void loop_init(struct loop *l, struct http *h, int index, int listener)
     for (int p = 0; p < PHASES; p++)
         l->queues[p] = (struct queue){.end = &l->queues[p].first, .span_ms = spans[p]};
     l->acceptable.data = l->tick.data = l->accept_pause.data = l->drain.data = l->stop.data = l;
-    l->ready.data = l;
+    l->ready.data = l->turn.data = l;
 }
 
 /* The handles of a loop. Fails where the process may have no more descriptors. */
@@ -1170,6 +1190,9 @@ static bool loop_open(struct loop *l, struct err *err)
     uv_timer_init(&l->uv, &l->tick);
     uv_timer_init(&l->uv, &l->accept_pause);
     uv_timer_init(&l->uv, &l->drain);
+    uv_check_init(&l->uv, &l->turn);
+    if (l->http->config.turn_over)
+        uv_check_start(&l->turn, on_turn);
     failed = uv_async_init(&l->uv, &l->stop, on_stop);
     if (!failed)
         failed = uv_async_init(&l->uv, &l->ready, on_ready);

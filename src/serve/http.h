@@ -57,6 +57,9 @@ struct http_later *http_reply_later(struct http_reply *r);
 struct http_reply *http_later_reply(struct http_later *l);
 void http_later_send(struct http_later *l);
 
+/* The same from the request's own loop, in http_config.turn_over. */
+void http_later_send_here(struct http_later *l);
+
 /* Before it's sent, or where nobody is there to take it, call `f` on the request's own loop. From
  * the handler. */
 typedef void http_later_fn(void *context, struct http_reply *r);
@@ -81,6 +84,10 @@ struct http_config {
     void *hang_up_context;
     struct tls_identity *tls; /* taken over; NULL: without TLS */
     http_handler *handle;
+    /* After a loop has handled all that was ready, where answers of its are to come: the place to
+     * answer together what came together. Returns whether it's to be called again without waiting
+     * for more. NULL: nobody wants to know. */
+    bool (*turn_over)(void *context, int worker);
     /* Told of what is refused before there is a request to handle: 400, 408, 413, 431 and the
      * like, 0 for a handshake that came to nothing; NULL: nobody is. */
     void (*refused)(void *context, int worker, int status, const char *detail);

@@ -145,6 +145,9 @@ void route_metrics(const struct call *call, struct http_reply *r)
               offsetof(struct traffic, lists), b);
     put_lists(call, "kindred_fallbacks_total", "Lists that aren't the user's own.",
               offsetof(struct traffic, fallbacks), b);
+    put_gauge(b, "kindred_lists_together_total", "counter",
+              "Lists that were searched for together with others.",
+              (double)sum(a, offsetof(struct traffic, together)));
     put_models(call, b);
     put_gauge(b, "kindred_reloads_total", "counter", "Models that were put in another's place.",
               (double)atomic_load(&a->reloads));

@@ -9,11 +9,19 @@
 
 #include <pthread.h>
 
+/* Requests for lists that one worker's turn has gathered, to be searched for together. */
+struct asked;
+struct gathered {
+    struct asked *first, **end;
+    int n;
+};
+
 /* A request in the hands of a route: it sees the same models from start to end. */
 struct call {
     struct api *api;
     struct served *served;
     struct finder_room *room;
+    struct gathered *gathered;
     enum model_role role;  /* whose `served` is */
     struct served *canary; /* the other model; NULL: there is none */
     int worker;
@@ -55,8 +63,14 @@ struct traffic {
     _Atomic uint64_t within[ROUTES_MAX][LATENCY_BUCKETS + 1]; /* the last: longer than all */
     _Atomic uint64_t nanoseconds[ROUTES_MAX];
     _Atomic uint64_t lists[MODELS], fallbacks[MODELS];
-    _Atomic uint64_t refusals[REFUSALS];
+    _Atomic uint64_t refusals[REFUSALS], together;
     uint64_t n_ids; /* of requests that came without one */
+};
+
+/* What a worker has in hand. */
+struct hands {
+    _Alignas(64) struct gathered gathered;
+    struct served *held[MODELS]; /* while requests are gathered; NULL: nothing */
 };
 
 struct api {
@@ -64,6 +78,7 @@ struct api {
     double canary_part;
     int n_workers;
     struct traffic *traffic; /* (n_workers) */
+    struct hands *hands;     /* (n_workers) */
     const struct http *_Atomic http;
     int64_t started_ms;
     int log; /* a file; -1: none */
@@ -75,6 +90,23 @@ struct api {
     pthread_mutex_t lock;     /* of what follows */
     char *last_error[MODELS]; /* of the last reload; NULL: it went well */
 };
+
+/* What several of them tell: an item's metadata as members, behind those that stand there; a list's
+ * items and scores, under that key and "scores"; and "items", all that is known of them. */
+void not_found(const char *what, const char *id, struct http_reply *r);
+void put_meta(const struct served *s, int32_t item, struct json_out *o);
+void put_hits(const struct served *s, const char *key, const struct hit *hits, int n,
+              struct json_out *o);
+void put_items(const struct served *s, const struct hit *hits, int n, struct json_out *o);
+
+/* lists.c */
+extern const struct field recommend_fields[8], batch_fields[5], session_fields[6];
+void route_recommend(const struct call *call, struct http_reply *r);
+void route_batch(const struct call *call, struct http_reply *r);
+void route_session(const struct call *call, struct http_reply *r);
+
+/* Answer what was gathered. */
+void lists_answer(struct gathered *g);
 
 /* metrics.c, openapi.c, events.c, pages.c */
 void route_metrics(const struct call *call, struct http_reply *r);
