@@ -192,7 +192,8 @@ static void few_are_looked_at_where_lengths_differ(void **)
 
 static void other_models_score_all(void **)
 {
-    static const char *const names[] = {"popularity", "itemknn", "svd", "ials", "ease"};
+    static const char *const names[] = {"popularity", "itemknn", "svd", "ials",
+                                        "ease",       "gf",      "gram"};
 
     for (int i = 0; i < ARRAY_LEN(names); i++) {
         struct err err = {0};

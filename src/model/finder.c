@@ -251,12 +251,15 @@ void finder_room_init(struct finder_room *r, const struct finder *f)
         .found = xcalloc((size_t)BLOCK * FINDER_QUERIES, sizeof *r->found),
         .left_out = xcalloc((size_t)MAX(f->m->n_items, 1), sizeof *r->left_out),
     };
+    if (f->items.extras)
+        r->extras = xcalloc((size_t)MAX(f->m->n_items, 1), sizeof *r->extras);
 }
 
 void finder_room_release(struct finder_room *r)
 {
     free(r->state);
     free(r->scores);
+    free(r->extras);
     free(r->bytes);
     free(r->left);
     free(r->found);
@@ -315,6 +318,7 @@ struct search {
     int n;
 
     const float *state;
+    const float *extras; /* (n_items) what items have beside the product; NULL: nothing */
     int8_t *bytes;
     float length;
     struct kern_bound bound;
@@ -374,6 +378,12 @@ static void scan_all(const struct finder *f, struct finder_room *r, struct searc
     r->scored = r->looked_at = (int64_t)m->n_items * n;
 }
 
+/* Whether it was scored with those that have more than the product. */
+static bool is_extra(const struct search *s, int32_t item)
+{
+    return s->extras && s->extras[item] > 0;
+}
+
 /* Places in a block become items, those that may be listed; returns how many. */
 static int listed_of(const struct finder *f, struct finder_room *r, const struct search *s,
                      int32_t first, int n)
@@ -383,23 +393,56 @@ static int listed_of(const struct finder *f, struct finder_room *r, const struct
     for (int k = 0; k < n; k++) {
         int32_t item = f->order[first + r->found[k]];
 
-        if (lists(r, s->q, s->bit, item))
+        if (lists(r, s->q, s->bit, item) && !is_extra(s, item))
             r->found[n_listed++] = item;
     }
     return n_listed;
 }
 
 /* r->scores[k] of the items r->found[k], to the bits that the model's score() gives. */
-static void score_exactly(const struct finder *f, struct finder_room *r, const float *state, int n)
+static void score_exactly(const struct finder *f, struct finder_room *r, const struct search *s,
+                          int n)
 {
     const struct item_vectors *v = &f->items;
 
-    kern_best()->picked_scores(state, v->rows, r->found, n, v->dim, r->scores);
+    kern_best()->picked_scores(s->state, v->rows, r->found, n, v->dim, r->scores);
     for (int k = 0; f->inverse && k < n; k++)
         r->scores[k] *= f->inverse[r->found[k]];
     for (int k = 0; v->bias && k < n; k++)
         r->scores[k] += v->bias[r->found[k]];
+    for (int k = 0; s->extras && k < n; k++)
+        r->scores[k] += s->extras[r->found[k]];
     r->scored += n;
+}
+
+/* What r->found holds. */
+static void consider_found(const struct finder *f, struct finder_room *r, struct search *s, int n)
+{
+    score_exactly(f, r, s, n);
+    for (int k = 0; k < n; k++)
+        consider(s, (struct hit){r->found[k], r->scores[k]});
+}
+
+/* Those that have more than the product, before all others: what is added to a score is bounded by
+ * the length of its vector. What others have is no more than 0. */
+static void consider_extras(const struct finder *f, struct finder_room *r, struct search *s)
+{
+    const float none = 0;
+    int n_extras = kern_best()->above(s->extras, f->m->n_items, 1, &none, r->extras), n = 0;
+
+    for (int k = 0; k < n_extras; k++) {
+        int32_t item = r->extras[k];
+
+        if (!lists(r, s->q, s->bit, item))
+            continue;
+        r->found[n++] = item;
+        if (n == BLOCK) {
+            consider_found(f, r, s, n);
+            n = 0;
+        }
+    }
+    consider_found(f, r, s, n);
+    r->looked_at += n_extras;
 }
 
 /* Those of the block that may reach the limit, exactly. */
@@ -414,9 +457,7 @@ static void look_at_block(const struct finder *f, struct finder_room *r, struct 
     s->bound.limit = limit_of(s);
     n = kern_best()->reaching(s->bytes, &rows, count, f->width, s->bound, r->found);
     n = listed_of(f, r, s, first, n);
-    score_exactly(f, r, s->state, n);
-    for (int k = 0; k < n; k++)
-        consider(s, (struct hit){r->found[k], r->scores[k]});
+    consider_found(f, r, s, n);
 }
 
 static void aim(const struct finder *f, struct finder_room *r, struct search *s)
@@ -447,6 +488,8 @@ static void scan_longest(const struct finder *f, struct finder_room *r, struct s
     for (int k = 0; k < n; k++) {
         left[k] = &searches[k];
         aim(f, r, left[k]);
+        if (left[k]->extras)
+            consider_extras(f, r, left[k]);
     }
     for (int32_t first = 0; first < f->m->n_items && n; block = MIN(2 * block, BLOCK)) {
         int32_t count = MIN(block, f->m->n_items - first);
@@ -465,6 +508,8 @@ void finder_find_many(const struct finder *f, struct finder_room *r, const struc
 {
     struct search s[FINDER_QUERIES];
     struct query queries[FINDER_QUERIES] = {0};
+    const float *extras = f->items.extras ? r->state : NULL;
+    const float *vectors = r->state + (extras ? (int64_t)n * f->m->n_items : 0);
 
     assert(n >= 1 && n <= FINDER_QUERIES);
     for (int k = 0; k < n; k++) {
@@ -473,7 +518,8 @@ void finder_find_many(const struct finder *f, struct finder_room *r, const struc
         s[k] = (struct search){.q = &q[k],
                                .bit = (uint16_t)(1 << k),
                                .hits = out[k],
-                               .state = r->state + (int64_t)k * f->dim,
+                               .state = vectors + (int64_t)k * f->dim,
+                               .extras = extras ? extras + (int64_t)k * f->m->n_items : NULL,
                                .bytes = r->bytes + (int64_t)k * f->width};
         mark(r, &q[k], s[k].bit, true);
     }

@@ -1,7 +1,8 @@
 /* finder.h - the best k items for a query, exactly, without looking closely at all of them: what
  * the server ranks by. The lists are those of topk.h, item for item.
  *
- * Where a score is the product of a query's vector and an item's, plus a bias of the item, items
+ * Where a score is the product of a query's vector and an item's, plus a bias of the item (or plus
+ * what few items have for a query: those are scored first), items
  * lie in the order of lengths and biases, as bytes: once nothing that follows can be long enough,
  * the search ends; and what is looked at is scored exactly only where the product of bytes, and the
  * most that it may be wrong by, reach the k-th best. Other models score every item. */
@@ -25,6 +26,7 @@ enum { FINDER_QUERIES = 16 }; /* at most, a call */
 struct finder_room {
     float *state;              /* of FINDER_QUERIES queries, as the next two */
     float *scores;             /* of a block */
+    int32_t *extras;           /* (n_items) items that have more than the product; NULL: none has */
     int8_t *bytes;             /* what their vectors are as bytes */
     float *left;               /* of one, what its bytes leave over */
     int32_t *found;            /* places in a block */

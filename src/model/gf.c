@@ -208,6 +208,13 @@ static void gf_score(const struct model *m, const struct query *, int n_queries,
             out[(int64_t)c * n_queries + r] += state[(int64_t)r * m->n_items + first + c];
 }
 
+static bool gf_vectors(const struct model *m, struct item_vectors *out)
+{
+    *out = (struct item_vectors){
+        .rows = ((const struct gf *)m)->items, .dim = opts_of(m)->dim, .extras = true};
+    return true;
+}
+
 static void gf_release(struct model *m)
 {
     itembased_release(m);
@@ -231,5 +238,6 @@ const struct model_ops model_gf = {
     .state = gf_state,
     .prepare = gf_prepare,
     .score = gf_score,
+    .vectors = gf_vectors,
     .release = gf_release,
 };

@@ -305,8 +305,8 @@ static void ials_score(const struct model *m, const struct query *, int n_querie
 
 static bool ials_vectors(const struct model *m, struct item_vectors *out)
 {
-    *out =
-        (struct item_vectors){((const struct ials *)m)->items, NULL, ials_opts_of(m)->dim, false};
+    *out = (struct item_vectors){((const struct ials *)m)->items, NULL, ials_opts_of(m)->dim, false,
+                                 false};
     return true;
 }
 

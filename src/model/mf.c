@@ -295,7 +295,8 @@ static bool mf_vectors(const struct model *m, struct item_vectors *out)
 {
     const struct mf *mf = (const struct mf *)m;
 
-    *out = (struct item_vectors){mf->items, mf->bias, mf_opts_of(m)->embedding_dim, mf_cosine(mf)};
+    *out = (struct item_vectors){mf->items, mf->bias, mf_opts_of(m)->embedding_dim, mf_cosine(mf),
+                                 false};
     return true;
 }
 

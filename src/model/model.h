@@ -111,11 +111,14 @@ static inline int64_t model_row_id(const struct model *m, const struct tensor *t
     return t->of == OF_ITEMS && m->item_ids ? m->item_ids[row] : row;
 }
 
-/* (n_items, dim) and (n_items), the model's own; unit: rows count at length 1. */
+/* (n_items, dim) and (n_items), the model's own; unit: rows count at length 1.
+ *
+ * extras: a query has a number for each item besides, most of them 0. The state of n queries is
+ * then (n, n_items) of these, and behind them the (n, dim) vectors. */
 struct item_vectors {
     const float *rows, *bias; /* bias NULL: none */
     int dim;
-    bool unit;
+    bool unit, extras;
 };
 
 struct model_ops {
@@ -223,8 +226,8 @@ struct model_ops {
      * for few of them at a time. Costs memory; the scores' bits stay. NULL: there is nothing. */
     void (*hasten)(struct model *m);
 
-    /* Where a score is the product of the state and a vector of the item, plus a bias of the item:
-     * what they are. NULL: it isn't. */
+    /* Where a score is the product of the state and a vector of the item, plus a bias of the item,
+     * or plus a number that few items have: what they are. NULL: it isn't. */
     bool (*vectors)(const struct model *m, struct item_vectors *out);
 
     /* Free the tensors that init or fit allocated; the struct may be half-initialised. */

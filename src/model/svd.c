@@ -113,7 +113,8 @@ static void svd_score(const struct model *m, const struct query *, int n_queries
 
 static bool svd_vectors(const struct model *m, struct item_vectors *out)
 {
-    *out = (struct item_vectors){((const struct svd *)m)->items, NULL, svd_opts_of(m)->dim, false};
+    *out = (struct item_vectors){((const struct svd *)m)->items, NULL, svd_opts_of(m)->dim, false,
+                                 false};
     return true;
 }
 

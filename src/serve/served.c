@@ -106,7 +106,7 @@ static void measure_vectors(struct served *s)
 {
     const struct model *m = s->catalog.model;
 
-    if (!m->ops->vectors || !m->ops->vectors(m, &s->vectors))
+    if (!m->ops->vectors || !m->ops->vectors(m, &s->vectors) || s->vectors.extras)
         return;
     s->inverse_lengths = xaligned((size_t)m->n_items, sizeof *s->inverse_lengths);
     for (int64_t i = 0; i < m->n_items; i++) {
