@@ -10,6 +10,7 @@ Prints Markdown tables: medians of the runs, after a warm-up. Before it is timed
 `kindred recommend`.
 """
 
+import importlib.util
 import json
 import os
 import re
@@ -49,6 +50,20 @@ request = function()
   return wrk.format(nil, nil, nil, '{"user_ids": [' .. table.concat(some, ",") .. '], "top_k": 10}')
 end
 """
+
+
+def make_environment():
+    if not VENV.exists():
+        say(f"making {VENV}")
+        run([sys.executable, "-m", "venv", VENV])
+        run([VENV / "bin/pip", "install", "-q", *WANTED])
+
+
+def need_numpy():
+    """Go on in the environment that has it."""
+    if importlib.util.find_spec("numpy") is None:
+        make_environment()
+        os.execv(VENV / "bin/python", [VENV / "bin/python", *sys.argv])
 
 
 # Servers
@@ -342,10 +357,7 @@ def twin(kindred, dataset, scratch):
     lists, users = lists_of(kindred, dataset, model, scratch)
     run([kindred, "train", "--data-dir", dataset, "--output-dir", scratch / "package", "--epochs", 1, "--quiet", "--log-model", "--track",
          "mlflow", "--tracking-uri", f"sqlite:///{scratch}/mlflow.db", "--track-dir", scratch / "runs"], stdout=subprocess.DEVNULL)
-    if not VENV.exists():
-        say(f"making {VENV}")
-        run([sys.executable, "-m", "venv", VENV])
-        run([VENV / "bin/pip", "install", "-q", *WANTED])
+    make_environment()
     rows = []
     command = [VENV / "bin/uvicorn", "--app-dir", HERE / "peers", "twin:app", "--port", 8123, "--log-level", "info", "--no-access-log"]
     with pinned(command, port_in, MODEL=str(model), NAMES=str(scratch / "package/mlflow_model/data/catalog.safetensors"),
@@ -364,6 +376,8 @@ def twin(kindred, dataset, scratch):
 def main(kindred, gowalla, folder):
     folder, dataset = Path(folder), Path(folder) / "gowalla"
     parts = os.environ.get("PARTS", PARTS).split()
+    if "big" in parts:
+        need_numpy()
     folder.mkdir(parents=True, exist_ok=True)
     prepare(kindred, dataset, "--train", Path(gowalla) / "train.txt", "--test", Path(gowalla) / "test.txt")
     with tempfile.TemporaryDirectory(dir=folder) as scratch:

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 
+#include <malloc.h>
 #include <math.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -41,6 +42,7 @@ static void put_in_place(struct reload *r)
         serving_replace(p->serving,
                         served_new(&opened.catalog, opened.keys, opened.what, p->n_workers));
         opened.keys = NULL;
+        malloc_trim(0); /* the old one's memory is the system's again */
         log_info("serve.reloaded", "model=\"%s\" seconds=%.2f", opened.what,
                  clock_seconds() - begun);
     }
