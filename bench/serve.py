@@ -3,7 +3,7 @@
 usage: bench/serve.py KINDRED GOWALLA FOLDER
 
 GOWALLA has train.txt and test.txt; datasets stay in FOLDER. The server has one processor, the load (wrk) another. PARTS="routes
-models big reload mixed twin" does these alone; big is a catalogue of 1,000,000 items made up, mixed takes SECONDS=180 of clients of all
+models big reload mixed twin" does these alone; big is a model of a million items, of generated reviews, mixed takes SECONDS=180 of clients of all
 kinds (tests/cli/load.py). The twin, FastAPI and uvicorn, runs in an environment of its own, .deps/bench-serve.
 
 Prints Markdown tables: medians of the runs, after a warm-up. Before it is timed, each server's lists are held against those of
@@ -154,6 +154,10 @@ def post(port, body):
     return json.load(urllib.request.urlopen(request))
 
 
+def get(port, path):
+    return json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}{path}"))
+
+
 def check(port, lists):
     """The server's lists are recommend's."""
     for user in list(lists)[::max(1, len(lists) // 50)]:
@@ -186,33 +190,35 @@ def trained(kindred, dataset, folder, *options):
     return folder / "model.safetensors"
 
 
-def made_up(kindred, folder, n_items, norms, scratch):
-    """(dataset, model): vectors of 64 numbers, users' of length 1, items' falling as those of a trained model or all alike."""
+def million(kindred, folder):
+    """(dataset, model, users): a model of a million items, trained on generated reviews; some who wrote them."""
+    dataset, reviews, users = folder / "million", folder / "million.jsonl", folder / "million.txt"
+    if not dataset.exists():
+        run([kindred, "generate", "--output", reviews, "--users", 200_000, "--items", 1_500_000, "--reviews", 6_000_000, "--quiet"])
+        with open(reviews) as file:
+            users.write_text("\n".join(sorted({json.loads(line)["user_id"] for line, _ in zip(file, range(20_000))})) + "\n")
+        prepare(kindred, dataset, "--input", reviews, "--min-user", 1, "--min-item", 1)
+        reviews.unlink()
+    return dataset, trained(kindred, dataset, folder / "million-mf", "--epochs", 30), users
+
+
+def alike(model, path):
+    """The same model with vectors of numbers at random, all of length 1: nothing tells which items are worth a look."""
     import struct
 
     import numpy as np
 
-    dataset = folder / f"items-{n_items}"
-    if not dataset.exists():
-        rows = scratch / "rows.csv"
-        with open(rows, "w") as out:
-            out.writelines(f"u{i % 1000},i{i},{i},5\n" for i in range(n_items))
-        prepare(kindred, dataset, "--input", rows, "--columns", "user,item,time,rating", "--min-user", 1, "--min-item", 1, "--split",
-                "random", "--train-ratio", 0.9, "--val-ratio", 0.05)
-    model = trained(kindred, dataset, scratch / norms, "--epochs", 1, "--embedding-dim", 64)
     raw = bytearray(model.read_bytes())
     size = struct.unpack("<Q", raw[:8])[0]
-    header = json.loads(raw[8:8 + size])
     rng = np.random.default_rng(1)
-    for name, length in (("user_embedding.weight", None), ("item_embedding.weight", norms)):
-        begin, end = header[name]["data_offsets"]
-        rows = rng.standard_normal(header[name]["shape"]).astype("f4")
-        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-        if length == "falling":
-            rows *= rng.lognormal(0, 0.5, (len(rows), 1)).astype("f4")
-        raw[8 + size + begin:8 + size + end] = rows.tobytes()
-    model.write_bytes(raw)
-    return dataset, model
+    for name, tensor in json.loads(raw[8:8 + size]).items():
+        if name != "__metadata__":
+            rows = rng.standard_normal(tensor["shape"]).astype("f4")
+            rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+            begin, end = tensor["data_offsets"]
+            raw[8 + size + begin:8 + size + end] = rows.tobytes()
+    path.write_bytes(raw)
+    return path
 
 
 # Tables
@@ -248,15 +254,15 @@ def models(kindred, dataset, scratch):
 
 def big(kindred, folder, scratch):
     rows = []
-    for norms in ("falling", "alike"):
-        dataset, model = made_up(kindred, folder, 1_000_000, norms, scratch)
-        lists, users = lists_of(kindred, dataset, model, scratch)
-        with kindred_server(kindred, dataset, model) as (process, port):
-            check(port, lists)
-            for name, path, who, batch in (("GET /health", "/health", None, 1), (f"POST /recommend, lengths {norms}", "/recommend", users, 1),
-                                           (f"POST /recommend/batch of 16, lengths {norms}", "/recommend/batch", users, 16)):
-                rows.append(row(name, load(port, path, who, 1, batch), [f"{status(process, 'VmRSS'):.0f}"]))
-    print_table(["1,000,000 items of dim 64, one connection", "requests/s", "p50 ms", "p99 ms", "MB"], rows)
+    dataset, model, users = million(kindred, folder)
+    for name, file in (("as trained", model), ("of vectors all of one length", alike(model, scratch / "alike.safetensors"))):
+        with kindred_server(kindred, dataset, file) as (process, port):
+            known = [user for user in users.read_text().split() if get(port, f"/users/{user}")["known"]]
+            (scratch / "known.txt").write_text("\n".join(known) + "\n")
+            for what, path, who, batch in (("GET /health", "/health", None, 1), (f"POST /recommend, {name}", "/recommend", scratch / "known.txt", 1),
+                                           (f"POST /recommend/batch of 16, {name}", "/recommend/batch", scratch / "known.txt", 16)):
+                rows.append(row(what, load(port, path, who, 1, batch), [f"{status(process, 'VmRSS'):.0f}"]))
+    print_table(["A million items of dim 64, one connection", "requests/s", "p50 ms", "p99 ms", "MB"], rows)
 
 
 def lists_under(kindred, dataset, files, scratch):

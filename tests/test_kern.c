@@ -592,9 +592,9 @@ static void what_reaches_follows_the_formula(void **)
     enum { MOST = 53, GROUPS = 4, ROOM = GROUPS * KERN_BYTES, WIDE = 72 };
     static int8_t x[WIDE];
     static uint8_t bytes[ROOM * WIDE];
-    static float scale[ROOM], error[ROOM], length[ROOM], bias[ROOM];
-    const struct kern_bytes rows = {bytes, scale, error, length, bias};
-    const struct kern_bound bound = {0.5F, 0.25F, 2, 300};
+    static float scale[ROOM], error[ROOM], tail[ROOM], length[ROOM], bias[ROOM];
+    const struct kern_bytes rows = {bytes, scale, error, tail, length, bias};
+    const struct kern_bound bound = {0.5F, 0.25F, 0.75F, 2, 300};
     struct rng r;
 
     rng_init(&r, 3);
@@ -610,13 +610,15 @@ static void what_reaches_follows_the_formula(void **)
                 for (int i = 0; i < n; i++) {
                     scale[i] = 0.01F;
                     error[i] = (float)rng_below(&r, 8);
+                    tail[i] = (float)rng_below(&r, 8);
                     length[i] = (float)rng_below(&r, 8);
                     bias[i] = (float)rng_below(&r, 400);
                 }
                 n_found = (*k)->reaching(x, &rows, n, width, bound, found);
                 for (int i = 0; i < n; i++) {
                     const uint8_t *group = bytes + i / KERN_BYTES * KERN_BYTES * width;
-                    double most = 0.25 * (double)error[i] + 2 * (double)length[i] + (double)bias[i];
+                    double most = 0.25 * (double)error[i] + 0.75 * (double)tail[i] +
+                                  2 * (double)length[i] + (double)bias[i];
                     bool is = at < n_found && found[at] == i;
 
                     for (int l = 0; l < width; l++)

@@ -38,16 +38,16 @@ enum { KERN_BYTES = 32, KERN_BYTE_ZERO = 128, KERN_BYTE_MOST = 63 };
 /* Rows as bytes, KERN_BYTE_ZERO for 0, in whole groups of KERN_BYTES, and what bounds each row's
  * products: model/finder.c.
  *
- * bytes                       (groups, width / 4, KERN_BYTES, 4) four bytes of each row in turn
- * scale, error, length, bias  (groups * KERN_BYTES) */
+ * bytes                             (groups, width / 4, KERN_BYTES, 4) four bytes of each row in
+ * turn scale, error, tail, length, bias  (groups * KERN_BYTES) */
 struct kern_bytes {
     const uint8_t *bytes;
-    const float *scale, *error, *length, *bias;
+    const float *scale, *error, *tail, *length, *bias;
 };
 
 /* The same of what they are multiplied by, and what is to be reached. */
 struct kern_bound {
-    float scale, error, length, limit;
+    float scale, error, tail, length, limit;
 };
 
 /* One step of a row x along a gradient g = coef * dir + l2 * x. */
@@ -166,8 +166,9 @@ struct kern {
                           float *out);
 
     /* Lists, in order, the rows r < n whose bound.scale * scale[r] * <x, bytes of r> + bound.error
-     * * error[r] + bound.length * length[r] + bias[r] isn't less than bound.limit. x (width) from
-     * -KERN_BYTE_MOST to that, width a multiple of 8, at most 2^16. Returns how many. */
+     * * error[r] + bound.tail * tail[r] + bound.length * length[r] + bias[r] isn't less than
+     * bound.limit. x (width) from -KERN_BYTE_MOST to that, width a multiple of 8, at most 2^16.
+     * Returns how many. */
     int (*reaching)(const int8_t *x, const struct kern_bytes *rows, int n, int width,
                     struct kern_bound bound, int32_t *found);
 };

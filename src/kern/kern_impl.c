@@ -391,6 +391,7 @@ static uint32_t may_reach(const int32_t *dots, const struct kern_bytes *rows, in
         most =
             _mm512_fmadd_ps(_mm512_set1_ps(bound.length), _mm512_loadu_ps(rows->length + r), most);
         most = _mm512_fmadd_ps(_mm512_set1_ps(bound.error), _mm512_loadu_ps(rows->error + r), most);
+        most = _mm512_fmadd_ps(_mm512_set1_ps(bound.tail), _mm512_loadu_ps(rows->tail + r), most);
         most = _mm512_fmadd_ps(_mm512_set1_ps(bound.scale), product, most);
         bits |= (uint32_t)_mm512_cmp_ps_mask(most, _mm512_set1_ps(bound.limit), _CMP_GE_OQ) << k;
     }
@@ -406,7 +407,7 @@ static uint32_t may_reach(const int32_t *dots, const struct kern_bytes *rows, in
     for (int k = 0; k < KERN_BYTES; k++) {
         int r = first + k;
         float most = bound.scale * rows->scale[r] * (float)dots[k] + bound.error * rows->error[r] +
-                     bound.length * rows->length[r] + rows->bias[r];
+                     bound.tail * rows->tail[r] + bound.length * rows->length[r] + rows->bias[r];
 
         reaches[k] = most >= bound.limit;
         any |= reaches[k];

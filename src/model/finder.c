@@ -1,12 +1,15 @@
-/* finder.c - a query x and an item y are bytes times a scale, and what is left over; b is the
- * item's bias:
+/* finder.c - a query x and an item y are a head, in the space of few directions in which most of
+ * the items' lengths lie, and a tail at right angles to it. The heads are bytes times a scale, and
+ * what is left over; b is the item's bias:
  *
- *     x = sx bx + ex,  y = sy by + ey:   x.y + b <= sx sy (bx.by) + |x - ex| |ey| + |ex| |y| + b
+ *     xh = sx bx + ex,  yh = sy by + ey:
+ *     x.y + b <= sx sy (bx.by) + |xh - ex| |ey| + |ex| |yh| + |xt| |yt| + b
  *
  * by Cauchy and Schwarz. A score is a sum of 32-bit floats, which is off by dim roundings of
  * |x| |y| at most; that much is added. */
 #include "model/finder.h"
 
+#include "base/rng.h"
 #include "kern/kern.h"
 
 #include <math.h>
@@ -16,13 +19,15 @@ enum { BLOCK = 256, FIRST_BLOCK = KERN_BYTES, FOUR = 4, EIGHT = 8 };
 struct finder {
     const struct model *m;
     struct item_vectors items; /* rows NULL: scores are no products */
-    int dim, width;            /* in numbers; in bytes */
+    int dim, head, width;      /* in numbers; of the head; that in bytes */
+    float *directions;         /* (head, dim) at right angles, of length 1; NULL: all is head */
     float *inverse; /* (n) what to multiply a score by, where vectors count at length 1 */
     int32_t *order; /* (n) items, those that may reach most first; all below as these */
     uint8_t *bytes; /* as struct kern_bytes has it */
-    float *scale, *error, *length, *bias; /* (n, in whole groups) sy, |ey|, |y|, b, no smaller */
-    float *rest_length, *rest_bias;       /* (groups) the most of a group and all behind it */
-    float slack;                          /* roundings, as a part of |x| |y| */
+    float *scale, *error, *tail, *length,
+        *bias;                      /* (n, in whole groups) sy, |ey|, |yt|, |y|, b, no smaller */
+    float *rest_length, *rest_bias; /* (groups) the most of a group and all behind it */
+    float slack;                    /* roundings, as a part of |x| |y| */
 };
 
 static int32_t groups_of(const struct finder *f)
@@ -92,6 +97,8 @@ static float quantise(const float *x, int dim, int width, int bound, int8_t *byt
     return scale;
 }
 
+/* ---- their order ---- */
+
 struct placed {
     float length, reach; /* reach: of a query as long as items are on average */
     int32_t item;
@@ -130,6 +137,136 @@ static struct placed *sort_items(const struct finder *f)
     return items;
 }
 
+/* ---- the head ---- */
+
+static double squares_of(const double *x, int n)
+{
+    double squares = 0;
+
+    for (int k = 0; k < n; k++)
+        squares += x[k] * x[k];
+    return squares;
+}
+
+/* The n rows of x, each made of length 1 and at right angles to those before it, by Gram and
+ * Schmidt, twice: once leaves too much where rows are alike. What those before it leave nothing of
+ * but roundings becomes 0. */
+static void straighten(double *x, int n, int dim)
+{
+    const double nothing = 1e-16;
+
+    for (int r = 0; r < n; r++) {
+        double *row = x + (int64_t)r * dim, before = squares_of(row, dim), squares;
+
+        for (int turn = 0; turn < 2; turn++)
+            for (int q = 0; q < r; q++) {
+                const double *other = x + (int64_t)q * dim;
+                double product = 0;
+
+                for (int k = 0; k < dim; k++)
+                    product += row[k] * other[k];
+                for (int k = 0; k < dim; k++)
+                    row[k] -= product * other[k];
+            }
+        squares = squares_of(row, dim);
+        for (int k = 0; k < dim; k++)
+            row[k] *= squares > nothing * before ? 1 / sqrt(squares) : 0;
+    }
+}
+
+/* out (dim, dim): the sum over those that are looked at first of each one's vector with itself. */
+static void sum_squares(const struct finder *f, const struct placed *sorted, double *out)
+{
+    enum { SOME = 1 << 14 };
+    AUTO_FREE float *vector = xaligned((size_t)f->dim, sizeof *vector);
+
+    for (int32_t at = 0; at < MIN(SOME, f->m->n_items); at++) {
+        copy_vector(f, sorted[at].item, vector);
+        for (int a = 0; a < f->dim; a++)
+            for (int b = 0; b < f->dim; b++)
+                out[(int64_t)a * f->dim + b] += (double)vector[a] * (double)vector[b];
+    }
+}
+
+/* x (n, dim) = x times c (dim, dim); room: as x */
+static void multiply(double *x, int n, int dim, const double *c, double *room)
+{
+    memset(room, 0, (size_t)n * (size_t)dim * sizeof *room);
+    for (int r = 0; r < n; r++)
+        for (int a = 0; a < dim; a++)
+            for (int b = 0; b < dim; b++)
+                room[(int64_t)r * dim + b] += x[(int64_t)r * dim + a] * c[(int64_t)a * dim + b];
+    memcpy(x, room, (size_t)n * (size_t)dim * sizeof *x);
+}
+
+/* How many of the n directions hold so much of all squares, in steps of a byte group's; 0: too many
+ * for it to be worth it. */
+static int choose_head(const double *x, int n, int dim, const double *c)
+{
+    const double enough = 0.85;
+    double all = 0, held = 0;
+
+    for (int a = 0; a < dim; a++)
+        all += c[(int64_t)a * dim + a];
+    for (int r = 0; r < n; r++) {
+        for (int a = 0; a < dim; a++)
+            for (int b = 0; b < dim; b++)
+                held += x[(int64_t)r * dim + a] * c[(int64_t)a * dim + b] * x[(int64_t)r * dim + b];
+        if ((r + 1) % EIGHT == 0 && held >= enough * all)
+            return r + 1;
+    }
+    return 0;
+}
+
+/* The first principal directions, by orthogonal iteration (Golub and Van Loan, Matrix Computations,
+ * 8.2.4): they needn't be exact, only at right angles. */
+static void find_directions(struct finder *f, const struct placed *sorted)
+{
+    enum { ITERATIONS = 12, LEAST = 32 };
+    int dim = f->dim, most = dim / 2 / EIGHT * EIGHT;
+    size_t size = (size_t)most * (size_t)dim;
+    AUTO_FREE double *c = NULL, *x = NULL, *room = NULL;
+
+    f->head = dim;
+    if (dim < LEAST)
+        return;
+    c = xcalloc((size_t)dim * (size_t)dim, sizeof *c);
+    x = xcalloc(size, sizeof *x);
+    room = xcalloc(size, sizeof *room);
+    sum_squares(f, sorted, c);
+    for (size_t k = 0; k < size; k++)
+        x[k] = (double)(rng_key(1, k, 0, 0) >> 11) * 0x1p-53 - 0.5;
+    for (int i = 0; i < ITERATIONS; i++) {
+        multiply(x, most, dim, c, room);
+        straighten(x, most, dim);
+    }
+    most = choose_head(x, most, dim, c);
+    if (!most)
+        return;
+    f->head = most;
+    f->directions = xaligned((size_t)most * (size_t)dim, sizeof *f->directions);
+    for (int64_t k = 0; k < (int64_t)most * dim; k++)
+        f->directions[k] = (float)x[k];
+}
+
+/* The head of a vector, and the length of its tail, no smaller. */
+static float split(const struct finder *f, const float *vector, float length, float *head)
+{
+    const double roundings = 1e-5;
+    double squares = (double)length * (double)length, held = 0;
+
+    if (!f->directions) {
+        memcpy(head, vector, (size_t)f->dim * sizeof *head);
+        return 0;
+    }
+    kern_best()->scores(vector, 1, f->directions, f->head, f->dim, head);
+    for (int k = 0; k < f->head; k++)
+        held += (double)head[k] * (double)head[k];
+    return (float)(sqrt(MAX(squares - held, 0) + roundings * squares) * (1 + 1e-6));
+}
+
+/* ---- their places ---- */
+
 /* The bytes of the item at that place, among those of its group. */
 static void place_bytes(const struct finder *f, int32_t at, const int8_t *bytes)
 {
@@ -145,6 +282,7 @@ static void fill_places(struct finder *f, const struct placed *sorted)
 #pragma omp parallel
     {
         AUTO_FREE float *vector = xaligned((size_t)f->dim, sizeof *vector);
+        AUTO_FREE float *head = xaligned((size_t)f->dim, sizeof *head);
         AUTO_FREE float *left = xaligned((size_t)f->dim, sizeof *left);
         AUTO_FREE int8_t *bytes = xcalloc((size_t)f->width, 1);
 
@@ -154,8 +292,9 @@ static void fill_places(struct finder *f, const struct placed *sorted)
             f->length[at] = sorted[at].length;
             f->bias[at] = bias_of(f, sorted[at].item);
             copy_vector(f, sorted[at].item, vector);
-            f->scale[at] = quantise(vector, f->dim, f->width, KERN_BYTE_ZERO - 1, bytes, left);
-            f->error[at] = length_of(left, f->dim);
+            f->tail[at] = split(f, vector, f->length[at], head);
+            f->scale[at] = quantise(head, f->head, f->width, KERN_BYTE_ZERO - 1, bytes, left);
+            f->error[at] = length_of(left, f->head);
             place_bytes(f, at, bytes);
         }
     }
@@ -181,23 +320,20 @@ static float *zeros(size_t n)
     return x;
 }
 
-static void fill(struct finder *f)
+static void fill(struct finder *f, const struct placed *sorted)
 {
     size_t groups = (size_t)MAX(groups_of(f), 1), n = groups * KERN_BYTES;
-    AUTO_FREE struct placed *sorted = NULL;
 
-    if (f->items.unit)
-        measure_units(f);
     f->order = xcalloc(n, sizeof *f->order);
     f->bytes = xaligned(n * (size_t)f->width, 1);
     memset(f->bytes, KERN_BYTE_ZERO, n * (size_t)f->width);
     f->scale = zeros(n);
     f->error = zeros(n);
+    f->tail = zeros(n);
     f->length = zeros(n);
     f->bias = zeros(n);
     f->rest_length = zeros(groups);
     f->rest_bias = zeros(groups);
-    sorted = sort_items(f);
     fill_places(f, sorted);
     sum_up_rest(f);
 }
@@ -205,6 +341,7 @@ static void fill(struct finder *f)
 struct finder *finder_new(const struct model *m)
 {
     struct finder *f = xcalloc(1, sizeof *f);
+    AUTO_FREE struct placed *sorted = NULL;
 
     f->m = m;
     if (!m->ops->vectors || !m->ops->vectors(m, &f->items)) {
@@ -212,9 +349,13 @@ struct finder *finder_new(const struct model *m)
         return f;
     }
     f->dim = f->items.dim;
-    f->width = (f->dim + EIGHT - 1) / EIGHT * EIGHT;
-    f->slack = (float)(f->dim + 8) * 0x1p-22f;
-    fill(f);
+    f->slack = (float)(f->dim + 32) * 0x1p-22f;
+    if (f->items.unit)
+        measure_units(f);
+    sorted = sort_items(f);
+    find_directions(f, sorted);
+    f->width = (f->head + EIGHT - 1) / EIGHT * EIGHT;
+    fill(f, sorted);
     return f;
 }
 
@@ -227,6 +368,8 @@ void finder_free(struct finder *f)
     free(f->bytes);
     free(f->scale);
     free(f->error);
+    free(f->tail);
+    free(f->directions);
     free(f->length);
     free(f->bias);
     free(f->rest_length);
@@ -248,6 +391,7 @@ void finder_room_init(struct finder_room *r, const struct finder *f)
         .scores = xaligned((size_t)BLOCK * FINDER_QUERIES, sizeof *r->scores),
         .bytes = xaligned((size_t)MAX(f->width, 1) * FINDER_QUERIES, 1),
         .left = xaligned((size_t)MAX(f->dim, 1), sizeof *r->left),
+        .head = xaligned((size_t)MAX(f->dim, 1), sizeof *r->head),
         .found = xcalloc((size_t)BLOCK * FINDER_QUERIES, sizeof *r->found),
         .left_out = xcalloc((size_t)MAX(f->m->n_items, 1), sizeof *r->left_out),
     };
@@ -262,6 +406,7 @@ void finder_room_release(struct finder_room *r)
     free(r->extras);
     free(r->bytes);
     free(r->left);
+    free(r->head);
     free(r->found);
     free(r->left_out);
     *r = (struct finder_room){0};
@@ -449,8 +594,12 @@ static void consider_extras(const struct finder *f, struct finder_room *r, struc
 static void look_at_block(const struct finder *f, struct finder_room *r, struct search *s,
                           int32_t first, int32_t count)
 {
-    const struct kern_bytes rows = {f->bytes + (int64_t)first * f->width, f->scale + first,
-                                    f->error + first, f->length + first, f->bias + first};
+    const struct kern_bytes rows = {f->bytes + (int64_t)first * f->width,
+                                    f->scale + first,
+                                    f->error + first,
+                                    f->tail + first,
+                                    f->length + first,
+                                    f->bias + first};
     int n;
 
     r->looked_at += count;
@@ -465,9 +614,10 @@ static void aim(const struct finder *f, struct finder_room *r, struct search *s)
     float left;
 
     s->length = length_of(s->state, f->dim);
-    s->bound.scale = quantise(s->state, f->dim, f->width, KERN_BYTE_MOST, s->bytes, r->left);
-    left = length_of(r->left, f->dim);
-    s->bound.error = s->length + left; /* at least |x - ex| */
+    s->bound.tail = split(f, s->state, s->length, r->head);
+    s->bound.scale = quantise(r->head, f->head, f->width, KERN_BYTE_MOST, s->bytes, r->left);
+    left = length_of(r->left, f->head);
+    s->bound.error = s->length + left; /* at least |xh - ex| */
     s->bound.length = left + f->slack * s->length;
 }
 
