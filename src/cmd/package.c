@@ -106,7 +106,7 @@ static bool write_parts(const char *dir, const char *model_path, const char *dat
     AUTO(catalog) c = {0};
 
     return dir_create(data, err) && dir_create(code, err) &&
-           catalog_open(&c, model_path, data_dir, err) && catalog_save(&c, names, err) &&
+           catalog_open(&c, NULL, model_path, data_dir, err) && catalog_save(&c, names, err) &&
            file_keep(model_path, model, err) &&
            write_text(dir, LOADER, package_scripts[0].text, err) &&
            write_text(dir, "requirements.txt", "mlflow\nnumpy\n", err) &&

@@ -32,7 +32,7 @@ void opened_release(struct opened *o)
 static void put_in_place(struct reload *r)
 {
     const struct reload_plan *p = &r->plan;
-    AUTO(opened) opened = {0};
+    AUTO(opened) opened = {.before = &serving_now(p->serving)->catalog};
     struct err err = {0};
     double begun = clock_seconds();
     bool ok = p->open(p->context, &opened, &err);

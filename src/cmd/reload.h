@@ -8,6 +8,7 @@
 
 /* All that a server has from files. */
 struct opened {
+    const struct catalog *before; /* what is there; NULL: nothing */
     struct catalog catalog;
     struct keys *keys;        /* NULL: anybody may ask */
     struct tls_identity *tls; /* NULL: no TLS */

@@ -109,7 +109,7 @@ static bool open_main(void *context, struct opened *out, struct err *err)
 
     if ((o->keys && !keys_load(&out->keys, o->keys, err)) ||
         (o->tls_cert && !tls_identity_load(&out->tls, o->tls_cert, o->tls_key, err)) ||
-        !source_open(&server->sources[MODEL_MAIN], &out->catalog, &out->what, err))
+        !source_open(&server->sources[MODEL_MAIN], out->before, &out->catalog, &out->what, err))
         return false;
     out->what = with_files(o, out->what);
     return true;
@@ -119,7 +119,7 @@ static bool open_canary(void *context, struct opened *out, struct err *err)
 {
     const struct server *server = context;
 
-    return source_open(&server->sources[MODEL_CANARY], &out->catalog, &out->what, err);
+    return source_open(&server->sources[MODEL_CANARY], out->before, &out->catalog, &out->what, err);
 }
 
 static void place(void *context, struct opened *out)

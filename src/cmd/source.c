@@ -29,12 +29,13 @@ static bool fetch(const struct source *s, struct catalog *c, char **what, struct
     return ok;
 }
 
-bool source_open(const struct source *s, struct catalog *c, char **what, struct err *err)
+bool source_open(const struct source *s, const struct catalog *before, struct catalog *c,
+                 char **what, struct err *err)
 {
     if (s->uri)
         return fetch(s, c, what, err);
     *what = source_mark(s->path);
-    return catalog_open(c, s->path, s->data_dir, err);
+    return catalog_open(c, before, s->path, s->data_dir, err);
 }
 
 char *source_look(const struct source *s)

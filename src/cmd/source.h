@@ -9,9 +9,11 @@ struct source {
     const char *uri, *tracking_uri, *cache_dir; /* uri not NULL: "models:/films@champion" instead */
 };
 
-/* What is there now. what: to be freed; where it's from, and what tells it from others behind a
+/* What is there now. before: see catalog_open(). what: to be freed; where it's from, and what tells
+ * it from others behind a
  * '#'. */
-NODISCARD bool source_open(const struct source *s, struct catalog *c, char **what, struct err *err);
+NODISCARD bool source_open(const struct source *s, const struct catalog *before, struct catalog *c,
+                           char **what, struct err *err);
 
 /* The same `what`, without opening it; NULL: it can't be known. */
 char *source_look(const struct source *s);

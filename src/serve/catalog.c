@@ -1,8 +1,11 @@
 #include "serve/catalog.h"
 
+#include "base/file.h"
 #include "model/store.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
 
 static bool check_ids(const struct ids *ids, int32_t n, const char *what, const char *dir,
                       struct err *err)
@@ -32,11 +35,50 @@ static void *read_names(void *naming)
     return NULL;
 }
 
-static bool read_model_and_seen(struct catalog *c, struct dataset *d, const char *model_path,
-                                const char *data_dir, struct err *err)
+/* ---- whose names and histories these are ---- */
+
+struct names_source {
+    atomic_int catalogs; /* that have them */
+    struct stat items;   /* of the file that names them, when it was read */
+};
+
+static bool look_at_items(const char *data_dir, struct stat *st)
 {
-    c->model = store_load(model_path, err);
-    return c->model && dataset_open(d, data_dir, 1u << DATASET_TRAIN | 1u << DATASET_VAL, err) &&
+    AUTO_FREE char *path = path_join(data_dir, "items.parquet");
+
+    return stat(path, st) == 0;
+}
+
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+static bool can_share(const struct catalog *c, const struct catalog *before, const char *data_dir)
+{
+    struct stat now;
+
+    return before && before->from && !strcmp(before->model->digest, c->model->digest) &&
+           before->users.n == c->model->n_users && before->items.n == c->model->n_items &&
+           look_at_items(data_dir, &now) && is_same_file(&now, &before->from->items);
+}
+
+static void share(struct catalog *c, const struct catalog *before)
+{
+    struct model *model = c->model;
+
+    *c = *before;
+    c->model = model;
+    atomic_fetch_add(&c->from->catalogs, 1);
+}
+
+/* ---- reading ---- */
+
+static bool read_seen(struct catalog *c, struct dataset *d, const char *model_path,
+                      const char *data_dir, struct err *err)
+{
+    return dataset_open(d, data_dir, 1u << DATASET_TRAIN | 1u << DATASET_VAL, err) &&
            store_check(c->model, model_path, d, data_dir, err);
 }
 
@@ -47,7 +89,7 @@ static bool load(struct catalog *c, const char *model_path, const char *data_dir
     pthread_t thread;
     bool ok, beside = pthread_create(&thread, NULL, read_names, &naming) == 0;
 
-    ok = read_model_and_seen(c, &d, model_path, data_dir, err);
+    ok = read_seen(c, &d, model_path, data_dir, err);
     if (beside)
         pthread_join(thread, NULL);
     else if (ok)
@@ -63,10 +105,33 @@ static bool load(struct catalog *c, const char *model_path, const char *data_dir
            check_ids(&c->items, d.n_items, "item", data_dir, err);
 }
 
-bool catalog_open(struct catalog *c, const char *model_path, const char *data_dir, struct err *err)
+static bool load_with_source(struct catalog *c, const char *model_path, const char *data_dir,
+                             struct err *err)
 {
-    *c = (struct catalog){0};
-    if (load(c, model_path, data_dir, err))
+    struct stat items = {0};
+    bool looked = look_at_items(data_dir, &items); /* before it's read: a later one is another */
+
+    if (!load(c, model_path, data_dir, err))
+        return false;
+    if (looked) {
+        c->from = xcalloc(1, sizeof *c->from);
+        c->from->catalogs = 1;
+        c->from->items = items;
+    }
+    return true;
+}
+
+bool catalog_open(struct catalog *c, const struct catalog *before, const char *model_path,
+                  const char *data_dir, struct err *err)
+{
+    *c = (struct catalog){.model = store_load(model_path, err)};
+    if (!c->model)
+        return false;
+    if (can_share(c, before, data_dir)) {
+        share(c, before);
+        return true;
+    }
+    if (load_with_source(c, model_path, data_dir, err))
         return true;
     catalog_release(c);
     return false;
@@ -74,13 +139,18 @@ bool catalog_open(struct catalog *c, const char *model_path, const char *data_di
 
 void catalog_release(struct catalog *c)
 {
+    bool others = c->from && atomic_fetch_sub(&c->from->catalogs, 1) > 1;
+
     model_free(c->model);
-    if (!c->names.data) {
+    if (!others)
+        free(c->from);
+    if (!others && !c->names.data) {
         ids_release(&c->users);
         ids_release(&c->items);
         ids_release(&c->item_meta);
         interactions_release(&c->seen);
     }
-    mapped_release(&c->names);
+    if (!others)
+        mapped_release(&c->names);
     *c = (struct catalog){0};
 }

@@ -11,11 +11,15 @@ struct catalog {
     struct ids users, items, item_meta;
     struct interactions seen; /* what each user took in train, then in val, in order of time */
     struct mapped names; /* where all of these lie, of a saved catalog; else they are its own */
+    struct names_source *from; /* whence, and how many catalogs have them; NULL: only this one */
 };
 
-/* ERR_IO, ERR_DATA  a file is missing or isn't right, or the model is of another dataset. */
-NODISCARD bool catalog_open(struct catalog *c, const char *model_path, const char *data_dir,
-                            struct err *err);
+/* before: what was there, or NULL; with a model of the same dataset its names and histories serve
+ * this one too, if their files are still those.
+ *
+ * ERR_IO, ERR_DATA  a file is missing or isn't right, or the model is of another dataset. */
+NODISCARD bool catalog_open(struct catalog *c, const struct catalog *before, const char *model_path,
+                            const char *data_dir, struct err *err);
 
 /* Write names and histories to one file, and take a catalog from it and the model's, without
  * Parquet (catalog_file.c). Errors as catalog_open. */

@@ -234,6 +234,11 @@ void serving_free(struct serving *s)
     free(s);
 }
 
+const struct served *serving_now(const struct serving *s)
+{
+    return atomic_load(&s->now);
+}
+
 struct served *serving_hold(struct serving *s, int worker)
 {
     struct served *now = atomic_load(&s->now), *again;

@@ -49,6 +49,9 @@ struct serving;
 struct serving *serving_new(struct served *first, int n_workers);
 void serving_free(struct serving *s);
 
+/* The one that is served now: for who replaces it. */
+const struct served *serving_now(const struct serving *s);
+
 /* What a worker serves from until it lets go of it; one at a time. Never waits. */
 struct served *serving_hold(struct serving *s, int worker);
 void serving_let_go(struct serving *s, int worker);

@@ -168,7 +168,7 @@ def test_other_models_answer_through_the_same_routes(kindred, described, models,
     with serving(kindred, tmp_path / "log", "--data-dir", described, "--model-path", model) as server:
         for user in known[::20]:
             assert post(server, "/recommend", user_id=user, top_k=15)["recommendations"] == lists[user]
-        assert get(server, "/model")["fast"] == (name in ("ials", "svd"))
+        assert get(server, "/model")["fast"] == (name in ("ials", "svd", "gf"))
         near = get(server, f"/items/{data.items[40]}/similar?top_k=5")["similar"]
         assert (len(near) == 5) == (name != "neumf") and data.items[40] not in near
 
@@ -288,6 +288,21 @@ def test_a_bad_file_is_refused_and_the_old_model_stays(kindred, described, model
         told = await_reload(server, 1)
         assert (told["model"], told["last_error"]) == ("mf", None)
     assert (tmp_path / "log").read_text().count("serve.refused") == 1
+
+
+def test_names_stay_with_another_model_as_long_as_their_file_does(kindred, reviews, described, models, data, tmp_path):
+    folder, path, item = tmp_path / "data", tmp_path / "model.safetensors", data.items[1]
+    shutil.copytree(described, folder)
+    shutil.copy(models("popularity"), path)
+    with serving(kindred, tmp_path / "log", "--data-dir", folder, "--model-path", path, "--watch", 0.05) as server:
+        before = get(server, f"/items/{item}")
+        replace(models("mf", "--epochs", 20), path)
+        assert await_reload(server, 1)["model"] == "mf" and get(server, f"/items/{item}") == before
+        (tmp_path / "meta.jsonl").write_text(json.dumps({"parent_asin": item, "title": "Another title"}) + "\n")
+        kindred.ok("preprocess", "--input", reviews, "--output-dir", folder, "--items", tmp_path / "meta.jsonl")
+        server.process.send_signal(signal.SIGHUP)
+        assert "another dataset" in await_reload(server, 1, "failed_reloads")["last_error"]
+        assert get(server, f"/items/{item}") == before
 
 
 def test_the_alias_is_followed(kindred, described, tmp_path):
