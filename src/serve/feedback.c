@@ -61,9 +61,12 @@ static bool take_line(struct feedback *f, const char *line, size_t n)
 /* Returns the size of the whole lines. */
 static int64_t take_lines(struct feedback *f, const struct mapped *m)
 {
-    const char *at = m->data, *end = m->data + m->size, *stop;
+    const char *at = m->data, *end, *stop;
     int64_t n = 0, bad = 0;
 
+    if (!at)
+        return 0;
+    end = at + m->size;
     while (at < end && (stop = memchr(at, '\n', (size_t)(end - at)))) {
         if (take_line(f, at, (size_t)(stop - at)))
             n++;
@@ -76,7 +79,7 @@ static int64_t take_lines(struct feedback *f, const struct mapped *m)
     if (bad)
         log_warn("feedback.replayed", "file=\"%s\" lines=%lld; they are no events, and passed over",
                  f->path, (long long)bad);
-    return m->data ? at - m->data : 0;
+    return at - m->data;
 }
 
 static bool cut(struct feedback *f)
