@@ -24,8 +24,8 @@ struct finder {
     float *inverse; /* (n) what to multiply a score by, where vectors count at length 1 */
     int32_t *order; /* (n) items, those that may reach most first; all below as these */
     uint8_t *bytes; /* as struct kern_bytes has it */
-    float *scale, *error, *tail, *length,
-        *bias;                      /* (n, in whole groups) sy, |ey|, |yt|, |y|, b, no smaller */
+    /* (n, in whole groups) sy, |ey|, |yt|, |y|, b, no smaller than they are */
+    float *scale, *error, *tail, *length, *bias;
     float *rest_length, *rest_bias; /* (groups) the most of a group and all behind it */
     float slack;                    /* roundings, as a part of |x| |y| */
 };
@@ -568,8 +568,8 @@ static void consider_found(const struct finder *f, struct finder_room *r, struct
         consider(s, (struct hit){r->found[k], r->scores[k]});
 }
 
-/* Those that have more than the product, before all others: what is added to a score is bounded by
- * the length of its vector. What others have is no more than 0. */
+/* Those that have more than the product, before all others: no bound speaks of them. What the
+ * others have beside it is no more than 0. */
 static void consider_extras(const struct finder *f, struct finder_room *r, struct search *s)
 {
     const float none = 0;

@@ -377,6 +377,7 @@ static void tell_later(void *account, struct http_reply *r)
 {
     struct account *of = account;
 
+    add(&of->api->traffic[of->worker].answered, 1);
     tell(of, r);
     free((void *)(uintptr_t)of->request.path.at);
     free((void *)(uintptr_t)of->request.traceparent.at);
@@ -388,6 +389,7 @@ static void await(const struct account *now, struct http_later *later)
 {
     struct account *of = xmalloc(1, sizeof *of);
 
+    add(&now->api->traffic[now->worker].put_off, 1);
     *of = *now;
     of->request = (struct http_request){.method = now->request.method,
                                         .path = now->request.path,

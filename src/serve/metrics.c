@@ -141,6 +141,10 @@ void route_metrics(const struct call *call, struct http_reply *r)
         put_latency(a, i, b);
     put_gauge(b, "kindred_connections", "gauge", "Connections that are open.",
               http ? http_connections(http) : 0);
+    put_gauge(b, "kindred_requests_in_flight", "gauge",
+              "Requests that wait for their answers, this one too.",
+              1 + (double)sum(a, offsetof(struct traffic, put_off)) -
+                  (double)sum(a, offsetof(struct traffic, answered)));
     put_lists(call, "kindred_lists_total", "Users' lists that were asked for.",
               offsetof(struct traffic, lists), b);
     put_lists(call, "kindred_fallbacks_total", "Lists that aren't the user's own.",

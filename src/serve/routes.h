@@ -64,7 +64,8 @@ struct traffic {
     _Atomic uint64_t nanoseconds[ROUTES_MAX];
     _Atomic uint64_t lists[MODELS], fallbacks[MODELS];
     _Atomic uint64_t refusals[REFUSALS], together;
-    uint64_t n_ids; /* of requests that came without one */
+    _Atomic uint64_t put_off, answered; /* requests whose answers come later; how many came */
+    uint64_t n_ids;                     /* of requests that came without one */
 };
 
 /* What a worker has in hand. */

@@ -69,7 +69,7 @@ def test_all_kinds_of_clients_while_models_change(kindred, dataset, tmp_path):
         assert kindred.is_sanitized() or resident_mb(server.process) < before[1] + GROWTH_MB
         told = server.request("GET", "/metrics").body.decode()
         assert int(re.search(r"kindred_reloads_total (\d+)", told)[1]) > 5
-        assert 'status="other"' not in told
+        assert 'status="other"' not in told and "kindred_requests_in_flight 1\n" in told
     assert load.counts["answers"] > 100 and min(load.counts[kind] for kind in ("bad", "left", "reset", "turnover")) > 10
     statuses = set(re.findall(r'"status":(\d+)', (tmp_path / "access").read_text()))
     assert statuses <= {"200", "400", "408", "413", "422"}, statuses
