@@ -104,8 +104,9 @@ static void *work(void *context)
     enum { LESS = 10 };
     struct reload *r = context;
 
-    /* answers come first, before this thread and those that it starts; if not, then not */
+    /* answers come first, before this thread; if not, then not */
     (void)!setpriority(PRIO_PROCESS, (id_t)gettid(), LESS);
+    thread_give_way();
     for (;;) {
         bool asked = rest(r), changed;
 

@@ -1,5 +1,7 @@
 #include "model/model.h"
 
+#include "base/thread.h"
+
 extern const struct model_ops model_blend, model_ease, model_gf, model_gram, model_ials,
     model_itemknn, model_mf, model_neumf, model_popularity, model_random, model_svd;
 
@@ -155,9 +157,12 @@ bool model_finite(struct model *m, const char **bad)
     int n = m->ops->tensors(m, t);
 
     for (int i = 0; i < n; i++)
-        if (t[i].type == TENSOR_F32 && !all_finite(t[i].data, t[i].rows * t[i].cols)) {
-            *bad = t[i].name;
-            return false;
+        for (int64_t r = 0; t[i].type == TENSOR_F32 && r < t[i].rows; r++) {
+            thread_pace();
+            if (!all_finite(t[i].data + r * t[i].cols, t[i].cols)) {
+                *bad = t[i].name;
+                return false;
+            }
         }
     return true;
 }

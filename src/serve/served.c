@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/thread.h"
 #include "kern/kern.h"
 
 #include <math.h>
@@ -15,6 +16,7 @@ static int by_count(const void *a, const void *b, void *counts)
     int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
     const int32_t *count = counts;
 
+    thread_pace();
     if (count[x] != count[y])
         return count[x] < count[y] ? 1 : -1;
     return (x > y) - (x < y);
@@ -68,6 +70,7 @@ static void list_categories(struct served *s)
         struct err unused;
         const struct json_t *list;
 
+        thread_pace();
         if (!*meta || !json_parse(&doc, meta, strlen(meta), &unused))
             continue;
         add_name(s, json_text(json_get(doc.root, "main_category")), i, &room);
