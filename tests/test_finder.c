@@ -25,10 +25,21 @@ static int release(void **)
     return 0;
 }
 
-/* How items' lengths go down: not at all, slowly, or as those of a trained model. */
-static double fall(int kind, int32_t i)
+enum { LEVEL, SLOWLY, AS_TRAINED, FLAT };
+
+/* How items' lengths go down; or, FLAT, their vectors lie near a space of few directions. */
+static double fall(int kind, int32_t i, int column)
 {
-    return kind == 0 ? 1 : kind == 1 ? 1 - 0.5 * i / ITEMS : pow(i + 1, -0.4);
+    switch (kind) {
+    case SLOWLY:
+        return 1 - 0.5 * i / ITEMS;
+    case AS_TRAINED:
+        return pow(i + 1, -0.4);
+    case FLAT:
+        return column < 16 ? 1 : 0.2;
+    default:
+        return 1;
+    }
 }
 
 /* mf with vectors at random: levels, few distinct numbers, so that scores are often equal. */
@@ -52,7 +63,9 @@ static struct model *make_mf(int dim, const char *similarity, bool bias, int kin
             rng_init(&r, rng_key(seed, (uint64_t)i, (uint64_t)k, 0));
             x = levels ? (double)rng_below(&r, (uint32_t)levels) - levels / 2
                        : 2 * rng_uniform(&r) - 1;
-            t[i].data[k] = (float)(x * (i == 1 ? fall(kind, (int32_t)(k / t[i].cols)) : 1));
+            if (i == 1)
+                x *= fall(kind, (int32_t)(k / t[i].cols), (int)(k % t[i].cols));
+            t[i].data[k] = (float)x;
         }
     return m;
 }
@@ -162,7 +175,7 @@ static void products_of_all_kinds(void **)
 
     for (int d = 0; d < ARRAY_LEN(dims); d++)
         for (int l = 0; l < ARRAY_LEN(levels); l++)
-            for (int kind = 0; kind < 3; kind++)
+            for (int kind = LEVEL; kind <= FLAT; kind++)
                 for (int way = 0; way < 3; way++) {
                     struct model *m = make_mf(dims[d], way == 2 ? "cosine" : "dot", way == 1, kind,
                                               levels[l], ++seed);
@@ -175,7 +188,7 @@ static void products_of_all_kinds(void **)
 
 static void vectors_that_are_nothing(void **)
 {
-    struct model *m = make_mf(16, "dot", false, 0, 1, 1);
+    struct model *m = make_mf(16, "dot", false, LEVEL, 1, 1);
 
     compare(m);
     model_free(m);
@@ -183,10 +196,24 @@ static void vectors_that_are_nothing(void **)
 
 static void few_are_looked_at_where_lengths_differ(void **)
 {
-    struct model *m = make_mf(64, "dot", false, 2, 0, 5);
+    struct model *m = make_mf(64, "dot", false, AS_TRAINED, 0, 5);
     int64_t scored = compare(m);
 
     assert_true(scored < (int64_t)USERS * ITEMS / 3);
+    model_free(m);
+}
+
+/* Queries that have nothing in the few directions near which items lie: by these alone every item
+ * may be the best. */
+static void few_are_scored_where_the_brief_form_says_little(void **)
+{
+    struct model *m = make_mf(64, "dot", false, FLAT, 0, 6);
+    struct tensor t[MODEL_TENSORS_MAX];
+
+    m->ops->tensors(m, t);
+    for (int32_t u = 0; u < USERS; u++)
+        memset(t[0].data + (int64_t)u * 64, 0, 16 * sizeof *t[0].data);
+    assert_true(compare(m) < (int64_t)USERS * ITEMS * 3 / 4);
     model_free(m);
 }
 
@@ -213,6 +240,7 @@ int main(void)
         cmocka_unit_test(products_of_all_kinds),
         cmocka_unit_test(vectors_that_are_nothing),
         cmocka_unit_test(few_are_looked_at_where_lengths_differ),
+        cmocka_unit_test(few_are_scored_where_the_brief_form_says_little),
         cmocka_unit_test(other_models_score_all),
     };
 

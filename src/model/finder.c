@@ -6,26 +6,37 @@
  *     x.y + b <= sx sy (bx.by) + |xh - ex| |ey| + |ex| |yh| + |xt| |yt| + b
  *
  * by Cauchy and Schwarz. A score is a sum of 32-bit floats, which is off by dim roundings of
- * |x| |y| at most; that much is added. */
+ * |x| |y| at most; that much is added.
+ *
+ * A query may have little of its length in those directions; it goes on with the whole vector as
+ * bytes. */
 #include "model/finder.h"
 
 #include "base/rng.h"
+#include "base/thread.h"
 #include "kern/kern.h"
 
 #include <math.h>
 
 enum { BLOCK = 256, FIRST_BLOCK = KERN_BYTES, FOUR = 4, EIGHT = 8 };
 
+/* What items are bounded by. */
+struct form {
+    int head, width;             /* in numbers; that in bytes */
+    float *directions;           /* (head, dim) at right angles, of length 1; NULL: all is head */
+    uint8_t *bytes;              /* as struct kern_bytes has it, as the next */
+    float *scale, *error, *tail; /* sy, |ey|, |yt|, no smaller than they are */
+};
+
 struct finder {
     const struct model *m;
     struct item_vectors items; /* rows NULL: scores are no products */
-    int dim, head, width;      /* in numbers; of the head; that in bytes */
-    float *directions;         /* (head, dim) at right angles, of length 1; NULL: all is head */
-    float *inverse; /* (n) what to multiply a score by, where vectors count at length 1 */
-    int32_t *order; /* (n) items, those that may reach most first; all below as these */
-    uint8_t *bytes; /* as struct kern_bytes has it */
-    /* (n, in whole groups) sy, |ey|, |yt|, |y|, b, no smaller than they are */
-    float *scale, *error, *tail, *length, *bias;
+    int dim;
+    struct form brief;    /* what searches begin with */
+    struct form whole;    /* all is head; bytes NULL: as brief is */
+    float *inverse;       /* (n) what to multiply a score by, where vectors count at length 1 */
+    int32_t *order;       /* (n) items, those that may reach most first; all else as these */
+    float *length, *bias; /* (n, in whole groups) |y|, b, no smaller than they are */
     float *rest_length, *rest_bias; /* (groups) the most of a group and all behind it */
     float slack;                    /* roundings, as a part of |x| |y| */
 };
@@ -108,6 +119,7 @@ static int by_reach(const void *a, const void *b)
 {
     const struct placed *x = a, *y = b;
 
+    thread_pace();
     if (x->reach != y->reach)
         return x->reach < y->reach ? 1 : -1;
     return (x->item > y->item) - (x->item < y->item);
@@ -126,6 +138,7 @@ static struct placed *sort_items(const struct finder *f)
 #pragma omp for
         for (int32_t i = 0; i < n; i++) {
             copy_vector(f, i, vector);
+            thread_pace();
             items[i] = (struct placed){.length = length_of(vector, f->dim), .item = i};
         }
     }
@@ -177,10 +190,11 @@ static void straighten(double *x, int n, int dim)
 /* out (dim, dim): the sum over those that are looked at first of each one's vector with itself. */
 static void sum_squares(const struct finder *f, const struct placed *sorted, double *out)
 {
-    enum { SOME = 1 << 14 };
+    enum { SOME = 1 << 12 };
     AUTO_FREE float *vector = xaligned((size_t)f->dim, sizeof *vector);
 
     for (int32_t at = 0; at < MIN(SOME, f->m->n_items); at++) {
+        thread_pace();
         copy_vector(f, sorted[at].item, vector);
         for (int a = 0; a < f->dim; a++)
             for (int b = 0; b < f->dim; b++)
@@ -227,7 +241,7 @@ static void find_directions(struct finder *f, const struct placed *sorted)
     size_t size = (size_t)most * (size_t)dim;
     AUTO_FREE double *c = NULL, *x = NULL, *room = NULL;
 
-    f->head = dim;
+    f->brief.head = dim;
     if (dim < LEAST)
         return;
     c = xcalloc((size_t)dim * (size_t)dim, sizeof *c);
@@ -243,24 +257,24 @@ static void find_directions(struct finder *f, const struct placed *sorted)
     most = choose_head(x, most, dim, c);
     if (!most)
         return;
-    f->head = most;
-    f->directions = xaligned((size_t)most * (size_t)dim, sizeof *f->directions);
+    f->brief.head = most;
+    f->brief.directions = xaligned((size_t)most * (size_t)dim, sizeof *f->brief.directions);
     for (int64_t k = 0; k < (int64_t)most * dim; k++)
-        f->directions[k] = (float)x[k];
+        f->brief.directions[k] = (float)x[k];
 }
 
 /* The head of a vector, and the length of its tail, no smaller. */
-static float split(const struct finder *f, const float *vector, float length, float *head)
+static float split(const struct form *form, const float *vector, int dim, float length, float *head)
 {
     const double roundings = 1e-5;
     double squares = (double)length * (double)length, held = 0;
 
-    if (!f->directions) {
-        memcpy(head, vector, (size_t)f->dim * sizeof *head);
+    if (!form->directions) {
+        memcpy(head, vector, (size_t)dim * sizeof *head);
         return 0;
     }
-    kern_best()->scores(vector, 1, f->directions, f->head, f->dim, head);
-    for (int k = 0; k < f->head; k++)
+    kern_best()->scores(vector, 1, form->directions, form->head, dim, head);
+    for (int k = 0; k < form->head; k++)
         held += (double)head[k] * (double)head[k];
     return (float)(sqrt(MAX(squares - held, 0) + roundings * squares) * (1 + 1e-6));
 }
@@ -268,36 +282,65 @@ static float split(const struct finder *f, const float *vector, float length, fl
 /* ---- their places ---- */
 
 /* The bytes of the item at that place, among those of its group. */
-static void place_bytes(const struct finder *f, int32_t at, const int8_t *bytes)
+static void place_bytes(const struct form *form, int32_t at, const int8_t *bytes)
 {
-    uint8_t *to =
-        f->bytes + (int64_t)(at / KERN_BYTES) * KERN_BYTES * f->width + FOUR * (at % KERN_BYTES);
+    uint8_t *to = form->bytes + (int64_t)(at / KERN_BYTES) * KERN_BYTES * form->width +
+                  FOUR * (at % KERN_BYTES);
 
-    for (int k = 0; k < f->width; k++)
+    for (int k = 0; k < form->width; k++)
         to[KERN_BYTES * (k / FOUR * FOUR) + k % FOUR] = (uint8_t)(bytes[k] + KERN_BYTE_ZERO);
 }
 
-static void fill_places(struct finder *f, const struct placed *sorted)
+static void fill_places(const struct finder *f, struct form *form)
 {
 #pragma omp parallel
     {
         AUTO_FREE float *vector = xaligned((size_t)f->dim, sizeof *vector);
         AUTO_FREE float *head = xaligned((size_t)f->dim, sizeof *head);
         AUTO_FREE float *left = xaligned((size_t)f->dim, sizeof *left);
-        AUTO_FREE int8_t *bytes = xcalloc((size_t)f->width, 1);
+        AUTO_FREE int8_t *bytes = xcalloc((size_t)form->width, 1);
 
 #pragma omp for
         for (int32_t at = 0; at < f->m->n_items; at++) {
-            f->order[at] = sorted[at].item;
-            f->length[at] = sorted[at].length;
-            f->bias[at] = bias_of(f, sorted[at].item);
-            copy_vector(f, sorted[at].item, vector);
-            f->tail[at] = split(f, vector, f->length[at], head);
-            f->scale[at] = quantise(head, f->head, f->width, KERN_BYTE_ZERO - 1, bytes, left);
-            f->error[at] = length_of(left, f->head);
-            place_bytes(f, at, bytes);
+            thread_pace();
+            copy_vector(f, f->order[at], vector);
+            form->tail[at] = split(form, vector, f->dim, f->length[at], head);
+            form->scale[at] =
+                quantise(head, form->head, form->width, KERN_BYTE_ZERO - 1, bytes, left);
+            form->error[at] = length_of(left, form->head);
+            place_bytes(form, at, bytes);
         }
     }
+}
+
+static float *zeros(size_t n)
+{
+    float *x = xaligned(n, sizeof *x);
+
+    memset(x, 0, n * sizeof *x);
+    return x;
+}
+
+static void fill_form(const struct finder *f, struct form *form)
+{
+    size_t n = (size_t)MAX(groups_of(f), 1) * KERN_BYTES;
+
+    form->width = (form->head + EIGHT - 1) / EIGHT * EIGHT;
+    form->bytes = xaligned(n * (size_t)form->width, 1);
+    memset(form->bytes, KERN_BYTE_ZERO, n * (size_t)form->width);
+    form->scale = zeros(n);
+    form->error = zeros(n);
+    form->tail = zeros(n);
+    fill_places(f, form);
+}
+
+static void form_release(struct form *form)
+{
+    free(form->directions);
+    free(form->bytes);
+    free(form->scale);
+    free(form->error);
+    free(form->tail);
 }
 
 static void sum_up_rest(struct finder *f)
@@ -312,29 +355,20 @@ static void sum_up_rest(struct finder *f)
     }
 }
 
-static float *zeros(size_t n)
-{
-    float *x = xaligned(n, sizeof *x);
-
-    memset(x, 0, n * sizeof *x);
-    return x;
-}
-
-static void fill(struct finder *f, const struct placed *sorted)
+static void fill_order(struct finder *f, const struct placed *sorted)
 {
     size_t groups = (size_t)MAX(groups_of(f), 1), n = groups * KERN_BYTES;
 
     f->order = xcalloc(n, sizeof *f->order);
-    f->bytes = xaligned(n * (size_t)f->width, 1);
-    memset(f->bytes, KERN_BYTE_ZERO, n * (size_t)f->width);
-    f->scale = zeros(n);
-    f->error = zeros(n);
-    f->tail = zeros(n);
     f->length = zeros(n);
     f->bias = zeros(n);
     f->rest_length = zeros(groups);
     f->rest_bias = zeros(groups);
-    fill_places(f, sorted);
+    for (int32_t at = 0; at < f->m->n_items; at++) {
+        f->order[at] = sorted[at].item;
+        f->length[at] = sorted[at].length;
+        f->bias[at] = bias_of(f, sorted[at].item);
+    }
     sum_up_rest(f);
 }
 
@@ -353,9 +387,12 @@ struct finder *finder_new(const struct model *m)
     if (f->items.unit)
         measure_units(f);
     sorted = sort_items(f);
+    fill_order(f, sorted);
     find_directions(f, sorted);
-    f->width = (f->head + EIGHT - 1) / EIGHT * EIGHT;
-    fill(f, sorted);
+    fill_form(f, &f->brief);
+    f->whole.head = f->dim;
+    if (f->brief.directions)
+        fill_form(f, &f->whole);
     return f;
 }
 
@@ -365,11 +402,8 @@ void finder_free(struct finder *f)
         return;
     free(f->inverse);
     free(f->order);
-    free(f->bytes);
-    free(f->scale);
-    free(f->error);
-    free(f->tail);
-    free(f->directions);
+    form_release(&f->brief);
+    form_release(&f->whole);
     free(f->length);
     free(f->bias);
     free(f->rest_length);
@@ -384,12 +418,18 @@ bool finder_is_fast(const struct finder *f)
 
 /* ---- a thread's room ---- */
 
+/* Of a query, as bytes of either form. */
+static int byte_room(const struct finder *f)
+{
+    return (f->dim + EIGHT) / EIGHT * EIGHT;
+}
+
 void finder_room_init(struct finder_room *r, const struct finder *f)
 {
     *r = (struct finder_room){
         .state = model_state(f->m, FINDER_QUERIES),
         .scores = xaligned((size_t)BLOCK * FINDER_QUERIES, sizeof *r->scores),
-        .bytes = xaligned((size_t)MAX(f->width, 1) * FINDER_QUERIES, 1),
+        .bytes = xaligned((size_t)byte_room(f) * FINDER_QUERIES, 1),
         .left = xaligned((size_t)MAX(f->dim, 1), sizeof *r->left),
         .head = xaligned((size_t)MAX(f->dim, 1), sizeof *r->head),
         .found = xcalloc((size_t)BLOCK * FINDER_QUERIES, sizeof *r->found),
@@ -463,9 +503,11 @@ struct search {
     int n;
 
     const float *state;
-    const float *extras; /* (n_items) what items have beside the product; NULL: nothing */
+    const float *extras;     /* (n_items) what items have beside the product; NULL: nothing */
+    const struct form *form; /* what it bounds items by */
     int8_t *bytes;
     float length;
+    int64_t looked_at, scored; /* by the brief form */
     struct kern_bound bound;
 };
 
@@ -590,35 +632,55 @@ static void consider_extras(const struct finder *f, struct finder_room *r, struc
     r->looked_at += n_extras;
 }
 
+/* The query in that form. */
+static void aim(const struct finder *f, struct finder_room *r, struct search *s,
+                const struct form *form)
+{
+    float left;
+
+    s->form = form;
+    s->bound.tail = split(form, s->state, f->dim, s->length, r->head);
+    s->bound.scale = quantise(r->head, form->head, form->width, KERN_BYTE_MOST, s->bytes, r->left);
+    left = length_of(r->left, form->head);
+    s->bound.error = s->length + left; /* at least |xh - ex| */
+    s->bound.length = left + f->slack * s->length;
+}
+
+/* Where the brief form leaves too many to be scored, of a query of which its directions hold
+ * little, the whole is worth its bytes. */
+static void aim_again(const struct finder *f, struct finder_room *r, struct search *s, int n_scored,
+                      int32_t count)
+{
+    enum { SOME = 512, ONE_IN = 24 };
+
+    if (s->bound.limit == -INFINITY) /* all are scored until the list is full */
+        return;
+    s->looked_at += count;
+    s->scored += n_scored;
+    if (s->form == &f->brief && f->whole.bytes && s->looked_at >= SOME &&
+        s->scored * ONE_IN > s->looked_at)
+        aim(f, r, s, &f->whole);
+}
+
 /* Those of the block that may reach the limit, exactly. */
 static void look_at_block(const struct finder *f, struct finder_room *r, struct search *s,
                           int32_t first, int32_t count)
 {
-    const struct kern_bytes rows = {f->bytes + (int64_t)first * f->width,
-                                    f->scale + first,
-                                    f->error + first,
-                                    f->tail + first,
+    const struct form *form = s->form;
+    const struct kern_bytes rows = {form->bytes + (int64_t)first * form->width,
+                                    form->scale + first,
+                                    form->error + first,
+                                    form->tail + first,
                                     f->length + first,
                                     f->bias + first};
     int n;
 
     r->looked_at += count;
     s->bound.limit = limit_of(s);
-    n = kern_best()->reaching(s->bytes, &rows, count, f->width, s->bound, r->found);
+    n = kern_best()->reaching(s->bytes, &rows, count, form->width, s->bound, r->found);
     n = listed_of(f, r, s, first, n);
     consider_found(f, r, s, n);
-}
-
-static void aim(const struct finder *f, struct finder_room *r, struct search *s)
-{
-    float left;
-
-    s->length = length_of(s->state, f->dim);
-    s->bound.tail = split(f, s->state, s->length, r->head);
-    s->bound.scale = quantise(r->head, f->head, f->width, KERN_BYTE_MOST, s->bytes, r->left);
-    left = length_of(r->left, f->head);
-    s->bound.error = s->length + left; /* at least |xh - ex| */
-    s->bound.length = left + f->slack * s->length;
+    aim_again(f, r, s, n, count);
 }
 
 /* Whether nothing from that group on can be listed. */
@@ -637,7 +699,8 @@ static void scan_longest(const struct finder *f, struct finder_room *r, struct s
 
     for (int k = 0; k < n; k++) {
         left[k] = &searches[k];
-        aim(f, r, left[k]);
+        left[k]->length = length_of(left[k]->state, f->dim);
+        aim(f, r, left[k], &f->brief);
         if (left[k]->extras)
             consider_extras(f, r, left[k]);
     }
@@ -670,7 +733,7 @@ void finder_find_many(const struct finder *f, struct finder_room *r, const struc
                                .hits = out[k],
                                .state = vectors + (int64_t)k * f->dim,
                                .extras = extras ? extras + (int64_t)k * f->m->n_items : NULL,
-                               .bytes = r->bytes + (int64_t)k * f->width};
+                               .bytes = r->bytes + (int64_t)k * byte_room(f)};
         mark(r, &q[k], s[k].bit, true);
     }
     r->scored = r->looked_at = 0;

@@ -14,7 +14,7 @@
 
 struct finder;
 
-/* For a model that stays as it is, and outlives it. Cost: less than dim + 28 bytes an item. */
+/* For a model that stays as it is, and outlives it. Cost: less than 1.5 dim + 48 bytes an item. */
 struct finder *finder_new(const struct model *m);
 void finder_free(struct finder *f);
 
