@@ -12,7 +12,7 @@
 
 const struct cmd *const commands[] = {
     &cmd_generate, &cmd_preprocess, &cmd_train, &cmd_evaluate, &cmd_baselines, &cmd_sweep,
-    &cmd_promote,  &cmd_recommend,  &cmd_serve, &cmd_track,    NULL,
+    &cmd_promote,  &cmd_recommend,  &cmd_serve, &cmd_ping,     &cmd_track,     NULL,
 };
 
 const char *const *command_names(void)

@@ -27,7 +27,7 @@ struct cmd {
 };
 
 extern const struct cmd cmd_generate, cmd_preprocess, cmd_train, cmd_evaluate, cmd_baselines,
-    cmd_promote, cmd_recommend, cmd_serve, cmd_sweep, cmd_track;
+    cmd_ping, cmd_promote, cmd_recommend, cmd_serve, cmd_sweep, cmd_track;
 
 /* The table, and the names alone, both with NULL at the end. */
 extern const struct cmd *const commands[];
