@@ -3,7 +3,7 @@ BUILD ?= build
 SETUP = $(if $(DUCKDB_DIR),"-Dduckdb_dir=$(DUCKDB_DIR)")
 SANITIZE = -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1
 
-.PHONY: build build-asan test quickstart docs bench-pipeline bench-data bench-train bench-eval bench-tune bench-dist bench-serve lint format clean
+.PHONY: build build-asan test quickstart docs bench-pipeline bench-data bench-train bench-eval bench-tune bench-dist bench-serve lint install build-release deb format clean
 
 build: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -19,6 +19,22 @@ build-asan/build.ninja:
 
 test: build build-asan
 	@.deps/venv/bin/python tests/run.py $(BUILD) build-asan
+
+# Program, DuckDB, modules for MPI, man pages, bash completion, systemd unit: below PREFIX, in DESTDIR if told.
+PREFIX ?= /usr/local
+install: build-release
+	@meson configure build-release -Dprefix="$(PREFIX)" >/dev/null
+	@DESTDIR="$(DESTDIR)" meson install -C build-release --strip --quiet
+
+build-release: build-release/build.ninja
+	@ninja -C build-release --quiet
+
+build-release/build.ninja:
+	@meson setup build-release $(SETUP) -Dtests=false >/dev/null || { cat build-release/meson-logs/meson-log.txt; exit 1; }
+
+# build-release/kindred_VERSION_ARCH.deb, for the Debian that this is.
+deb: build-release
+	@scripts/deb build-release
 
 quickstart: build
 	@scripts/quickstart
@@ -67,4 +83,4 @@ format:
 	@clang-format-14 -i $$(git ls-files '*.[ch]')
 
 clean:
-	@rm -rf $(BUILD) build-asan
+	@rm -rf $(BUILD) build-asan build-release

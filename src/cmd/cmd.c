@@ -16,8 +16,8 @@ OPT_DEFINE(common_opts, COMMON_OPTIONS);
 
 static void print_help(const struct cmd *c, const struct opt_set *opts)
 {
-    printf("kindred %s - %s\n\nusage: kindred %s [options]\n\n%s\n", c->name, c->summary, c->name,
-           c->about);
+    printf("kindred %s - %s\n\nusage: kindred %s %s\n\n%s\n", c->name, c->summary, c->name,
+           c->usage ? c->usage : "[options]", c->about);
     opt_help(opts, stdout);
 }
 

@@ -16,6 +16,7 @@
 struct cmd {
     const char *name;
     const char *summary; /* one line, lower case */
+    const char *usage;   /* what follows its name there; NULL: [options] */
     const char *about;   /* paragraphs under the usage line in the help */
 
     /* argv: what follows the command's name, NULL at its end. */

@@ -61,7 +61,6 @@ const struct cmd cmd_ping = {
     .name = "ping",
     .summary = "ask whether a server is ready",
     .about =
-        "usage: kindred ping [options]\n\n"
         "GET /readyz: 'ready' and exit code 0, or the reason and 1. For container engines and\n"
         "scripts on machines without curl. The environment variables of serve count here too\n"
         "(KINDRED_PORT=8001), so that both are told once.",

@@ -423,8 +423,8 @@ static bool run(const char *const *argv, struct err *err)
 const struct cmd cmd_promote = {
     .name = "promote",
     .summary = "move an alias of a registered model to a version that proves better",
+    .usage = "NAME [options]",
     .about =
-        "usage: kindred promote NAME [options]\n\n"
         "Ranks the version that is called --from and the one that is called --to on the same\n"
         "held-out rows of --data-dir, and calls the first so as well if all conditions hold;\n"
         "else it says which one fails, and exits with 0 all the same. A version that was trained\n"

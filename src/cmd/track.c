@@ -42,8 +42,8 @@ static bool run(const char *const *argv, struct err *err)
 const struct cmd cmd_track = {
     .name = "track",
     .summary = "'track sync': send runs to MLflow that wait here",
+    .usage = "sync [options]",
     .about =
-        "usage: kindred track sync\n\n"
         "Runs are written down below --track-dir before they're sent to MLflow. What a server\n"
         "did not take in time, or what a process left that was killed, is sent by this, each\n"
         "line once and with the time that it had. Runs that still live are left alone.",

@@ -48,7 +48,8 @@ static char *find_module(int which, const char *started_by, struct err *err)
 {
     AUTO_FREE char *file = xasprintf("kindred_comm_%s.so", known[which].mpi);
     AUTO_FREE char *dir = program_dir();
-    const char *const dirs[] = {dir, COMM_MODULE_DIR};
+    AUTO_FREE char *installed = path_join(dir, COMM_MODULE_DIR);
+    const char *const dirs[] = {dir, installed};
 
     for (int i = 0; i < ARRAY_LEN(dirs); i++) {
         char *path = path_join(dirs[i], file);
