@@ -3,7 +3,7 @@ BUILD ?= build
 SETUP = $(if $(DUCKDB_DIR),"-Dduckdb_dir=$(DUCKDB_DIR)")
 SANITIZE = -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1
 
-.PHONY: build build-asan test quickstart docs bench-pipeline bench-data bench-train bench-eval bench-tune bench-dist bench-serve lint install build-release deb format clean
+.PHONY: build build-asan test quickstart docs bench-pipeline bench-data bench-train bench-eval bench-tune bench-dist bench-serve lint install build-release deb test-images format clean
 
 build: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -35,6 +35,10 @@ build-release/build.ninja:
 # build-release/kindred_VERSION_ARCH.deb, for the Debian that this is.
 deb: build-release
 	@scripts/deb build-release
+
+# The images built and run, what docker/compose.yaml says, the .deb in a fresh Debian: as root, in some four minutes.
+test-images:
+	@.deps/venv/bin/python -m pytest -q -rs tests/images
 
 quickstart: build
 	@scripts/quickstart

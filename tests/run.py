@@ -81,8 +81,14 @@ def from_outside(builds):
     return found
 
 
+def of_images():
+    """What is built of the sources alone, whatever else is built here."""
+    print("\n== images and packages", flush=True)
+    return count_pytest(*run([sys.executable, "-m", "pytest", "-q", "-rs", "tests/images"], os.environ))
+
+
 def main(builds):
-    total = sum(map(from_inside, builds), Counter()) + from_outside(builds)
+    total = sum(map(from_inside, builds), Counter()) + from_outside(builds) + of_images()
     print(f"\n{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")
     return 1 if total["failed"] or not total["passed"] else 0
 
