@@ -52,6 +52,23 @@ def road():
     return commands
 
 
+def test_the_same_sources_make_the_same_package(deb):
+    before = deb.read_bytes()
+    run("make", "--no-print-directory", "deb", cwd=ROOT)
+    assert deb.read_bytes() == before
+
+
+def test_install_puts_all_below_destdir_and_prefix(tmp_path):
+    run("make", "--no-print-directory", "install", f"DESTDIR={tmp_path}", "PREFIX=/opt/my kindred", cwd=ROOT)
+    there = tmp_path / "opt/my kindred"
+    assert run(there / "bin/kindred", "--version").startswith("kindred ")
+    files = {str(path.relative_to(there)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert {"share/man/man1/kindred-serve.1", "share/bash-completion/completions/kindred.bash", "lib/systemd/system/kindred.service",
+            "lib/kindred/libduckdb.so", "share/kindred/serve.yaml"} <= files
+    libraries = run("ldd", there / "bin/kindred")
+    assert f"{there}/bin/../lib/kindred/libduckdb.so" in libraries
+
+
 def test_the_road_from_the_readme(system, tmp_path):
     (system / "srv").chmod(0o777)
     *steps, serve = road()
