@@ -77,6 +77,7 @@ void model_free_but_tensors(struct model *m)
     for (int i = 0; (text = text_option(m->ops, m->options, i)); i++)
         free((char *)(uintptr_t)*text);
     free(m->options);
+    free(m->metrics);
     free(m);
 }
 

@@ -89,7 +89,8 @@ struct model {
     uint64_t seed;           /* what was random in its making follows from it */
     char digest[DIGEST_HEX]; /* of the dataset that it was trained on */
     void *options;           /* (ops->options_size) with texts of its own */
-    struct mapped file;      /* the tensors point into it when the model was loaded */
+    char *metrics; /* what training saw of it on held-out rows: JSON, an object; NULL: nothing */
+    struct mapped file; /* the tensors point into it when the model was loaded */
 
     /* Of a part of a model, that learns for one of many ranks (train/share.h): which users and
      * items of the whole its rows are. n_users and n_items are then its own. */

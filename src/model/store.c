@@ -10,6 +10,8 @@ static const char *const type_names[] = {[TENSOR_F32] = "F32", [TENSOR_I32] = "I
 
 static const char TRAINING[] = "training"; /* in the metadata: it's a checkpoint */
 
+static const char METRICS[] = "metrics";
+
 enum { KEY_MAX = 32 };
 
 /* "seed", or "part.0.seed" for a part. */
@@ -54,6 +56,8 @@ static void put_metadata(const struct model *m, const char *training, struct jso
     put_number(j, "n_items", (uint64_t)m->n_items);
     json_put_str(j, "digest", m->digest);
     json_put_str(j, "version", KINDRED_VERSION);
+    if (m->metrics)
+        json_put_str(j, METRICS, m->metrics);
     for (int p = 0; p < n; p++)
         put_model(parts[p], p, j);
     if (training)
@@ -250,6 +254,20 @@ static bool read_parts(const struct json_t *metadata, struct model *m, struct er
     return false;
 }
 
+/* What training saw of it, in files that have it. */
+static bool read_metrics(const struct json_t *metadata, struct model *m, struct err *err)
+{
+    const char *text = json_text(json_get(metadata, METRICS));
+    AUTO(json_doc) doc = {0};
+
+    if (!text)
+        return true;
+    if (!json_parse(&doc, text, strlen(text), err) || json_kind(doc.root) != JVAL_OBJECT)
+        return err_set(err, ERR_DATA, "its metadata has no valid '%s'", METRICS);
+    m->metrics = xstrdup(text);
+    return true;
+}
+
 /* A model by what the header's metadata says of it, without its numbers. */
 static struct model *read_metadata(const struct json_t *header, struct err *err)
 {
@@ -270,7 +288,8 @@ static struct model *read_metadata(const struct json_t *header, struct err *err)
     of.n_items = (int32_t)n_items;
     memcpy(of.digest, digest, sizeof of.digest);
     m = read_model(metadata, -1, &of, err);
-    if (!m || !m->ops->take_parts || read_parts(metadata, m, err))
+    if (!m ||
+        ((!m->ops->take_parts || read_parts(metadata, m, err)) && read_metrics(metadata, m, err)))
         return m;
     model_free(m);
     return NULL;

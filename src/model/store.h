@@ -2,7 +2,8 @@
  *
  * A file is: 8 bytes, the header's length (little-endian); the header, JSON that gives each
  * tensor's name, dtype, shape and place; the numbers. `__metadata__` in it holds the model's name,
- * its options (JSON), n_users, n_items, the seed, the dataset's digest and the program's version;
+ * its options (JSON), n_users, n_items, the seed, the dataset's digest, the program's version, and
+ * what training saw of it (JSON);
  * of a model made of others also name, options and seed of each, as "part.0.model" and so on. Any
  * safetensors reader opens it. */
 #ifndef KINDRED_STORE_H

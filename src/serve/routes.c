@@ -203,6 +203,17 @@ static void readyz(const struct call *call, struct http_reply *r)
     put_status(stops ? "draining" : "ready", r);
 }
 
+static void put_metrics(const char *metrics, struct json_out *o)
+{
+    if (!metrics) {
+        json_put_null(o, "metrics");
+        return;
+    }
+    json_open(o, "metrics", '{');
+    json_put_members(o, metrics);
+    json_close(o, '}');
+}
+
 static void put_served(const struct call *call, const struct served *s, enum model_role role,
                        struct json_out *o)
 {
@@ -211,6 +222,7 @@ static void put_served(const struct call *call, const struct served *s, enum mod
     json_put_str(o, "dataset_digest", s->catalog.model->digest);
     json_put_int(o, "users", s->catalog.users.n);
     json_put_int(o, "items", s->catalog.items.n);
+    put_metrics(s->catalog.model->metrics, o);
     json_put_bool(o, "fast", finder_is_fast(s->finder));
     json_put_real(o, "age_seconds", (double)(clock_epoch_ms() - s->loaded_ms) / 1000);
     pthread_mutex_lock(&call->api->lock);

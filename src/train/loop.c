@@ -336,10 +336,30 @@ bool loop_train(struct model *m, const struct dataset *d, const struct loop_plan
     return m->ops->learn ? learn_by_epochs(&run, err) : learn_at_once(&run, err);
 }
 
+/* {"val": {"users": 120, "recall_at_10": 0.05, ...}}, of the epoch whose model it is; NULL: val had
+ * nobody to look at. */
+static char *metrics_text(const struct loop_result *r)
+{
+    const struct loop_epoch *of = &r->epochs[(r->best.epoch ? r->best.epoch : r->n_epochs) - 1];
+    AUTO(json_out) j = {0};
+
+    if (!of->has_val)
+        return NULL;
+    json_open(&j, NULL, '{');
+    json_open(&j, "val", '{');
+    json_put_int(&j, "users", of->val.known.n_users);
+    rank_write_json(&r->metrics, &of->val.known, &j);
+    json_close(&j, '}');
+    json_close(&j, '}');
+    return xstrdup(buf_str(&j.buf));
+}
+
 bool loop_save(struct loop_result *r, struct model *m, const char *path, struct err *err)
 {
     AUTO(rested) rested = {0};
 
+    free(m->metrics);
+    m->metrics = metrics_text(r);
     if (!r->share) /* all ranks have all of it */
         return comm_all_agree(comm_rank() > 0 || store_save(m, path, err), err);
     if (r->best.epoch)

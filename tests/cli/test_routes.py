@@ -158,6 +158,38 @@ def test_popular_items_are_those_that_most_took(server, data):
     assert answer["scores"] == [counts[i] for i in want] and answer["fallback"] == "popular"
 
 
+@pytest.mark.parametrize("options", [["--epochs", 6], ["--epochs", 40, "--eval-every", 1, "--early-stop", 3, "--lr", 0.4], ["--model", "ease"]])
+def test_the_model_tells_what_training_saw_of_it(kindred, described, tmp_path, options):
+    kindred.ok("train", "--data-dir", described, "--output-dir", tmp_path, "--json", tmp_path / "told.json", *options)
+    told = json.loads((tmp_path / "run.json").read_text())
+    best = told.get("best_epoch") or len(told["epochs"])
+    assert "--early-stop" not in options or best < len(told["epochs"])
+    want = {name: value for name, value in told["epochs"][best - 1].items() if "_at_" in name}
+    with serving(kindred, tmp_path / "log", "--data-dir", described, "--model-path", tmp_path / "model.safetensors") as server:
+        metrics = get(server, "/model")["metrics"]["val"]
+    assert metrics.pop("users") > 0 and metrics == want and want["ndcg_at_20"] > 0
+
+
+def test_a_file_may_tell_no_metrics_but_no_rubbish(kindred, described, models, tmp_path):
+    """As files of earlier versions."""
+    whole = models("popularity").read_bytes()
+    length = int.from_bytes(whole[:8], "little")
+    header, path = json.loads(whole[8:8 + length]), tmp_path / "model.safetensors"
+
+    def write(metrics):
+        told = json.loads(json.dumps(header))
+        told["__metadata__"].pop("metrics")
+        told["__metadata__"] |= metrics
+        path.write_bytes(whole[:8] + json.dumps(told, separators=(",", ":")).encode().ljust(length) + whole[8 + length:])
+
+    write({})
+    with serving(kindred, tmp_path / "log", "--data-dir", described, "--model-path", path) as server:
+        assert get(server, "/model")["metrics"] is None
+    for rubbish in ("[1]", "{", ""):
+        write({"metrics": rubbish})
+        assert "no valid 'metrics'" in kindred.fails(1, "serve", "--check", "--data-dir", described, "--model-path", path)
+
+
 @pytest.mark.parametrize("name", ["neumf", "ials", "svd", "ease", "itemknn", "gf", "popularity"])
 def test_other_models_answer_through_the_same_routes(kindred, described, models, data, known, tmp_path, name):
     model = models(name, *(("--dim", 8) if name in ("ials", "svd", "gf") else ()))

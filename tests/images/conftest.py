@@ -133,7 +133,7 @@ def built(buildah):
     def build(name):
         if name not in done:
             tag = f"kindred-{name}"
-            buildah("bud", "--isolation", "chroot", "--pull-never", "--layers", *there, "-f", f"docker/Dockerfile.{name}", "-t", tag,
+            buildah("bud", "--isolation", "chroot", "--pull-never", "--layers", "--format", "docker", *there, "-f", f"docker/Dockerfile.{name}", "-t", tag,
                     "--build-arg", "REVISION=0123456789", ".", cwd=ROOT)
             container = buildah("from", "--pull-never", tag)
             done[name] = Image(Path(buildah("mount", container)), json.loads(buildah("inspect", "--type", "image", tag))["Docker"]["config"])

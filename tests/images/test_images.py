@@ -61,6 +61,7 @@ def test_what_engines_are_told(built, name, command):
     assert labels["org.opencontainers.image.revision"] == "0123456789"
     if name == "serving":
         assert list(config["ExposedPorts"]) == ["8000/tcp"]
+        assert config["Healthcheck"]["Test"] == ["CMD", "/usr/bin/kindred", "ping"]
 
 
 def test_the_root_belongs_to_root_and_nothing_is_setuid(serving, training):
