@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BOXED = Path(__file__).with_name("boxed.py")
 BASE = "debian:bookworm-slim"
 TIMEOUT_S = 60
+ROOM_BYTES = 12e9
 
 
 def run(*command, **options):
@@ -28,7 +30,9 @@ def run(*command, **options):
 @pytest.fixture(scope="session", autouse=True)
 def tools():
     if os.geteuid() != 0 or not shutil.which("buildah") or not shutil.which("debootstrap"):
-        pytest.skip("images need root, buildah and debootstrap: scripts/deps --images")
+        pytest.skip("images need root, buildah and debootstrap: scripts/deps --tests")
+    if shutil.disk_usage(tempfile.gettempdir()).free < ROOM_BYTES:
+        pytest.skip(f"images need {ROOM_BYTES / 1e9:.0f} GB of room in {tempfile.gettempdir()}")
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +44,8 @@ def debian(tmp_path_factory):
         shutil.rmtree(root / folder)
         (root / folder).mkdir()
     # packages that are installed aren't kept, as in Debian's image
-    (root / "etc/apt/apt.conf.d/docker-clean").write_text('DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb || true"; };\n')
+    (root / "etc/apt/apt.conf.d/docker-clean").write_text('DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb || true"; };\n'
+                                                          'Acquire::Retries "5";\n')
     return root
 
 
