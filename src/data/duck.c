@@ -3,6 +3,7 @@
 #include "data/duck.h"
 
 #include "base/interrupt.h"
+#include "base/library.h"
 #include "base/progress.h"
 #include "data/sql/sql.h"
 
@@ -24,6 +25,45 @@ struct duck_state {
     bool stop, shows;
     struct progress bar;
 };
+
+/* ---- the library, loaded when a database is first opened ---- */
+
+/* clang-format off */
+#define DUCKDB_CALLS(X) \
+    X(bind_add_result_column) X(bind_get_extra_info) X(bind_set_cardinality) X(close) \
+    X(column_type) X(connect) X(create_config) X(create_logical_type) X(create_table_function) \
+    X(data_chunk_get_size) X(data_chunk_get_vector) X(data_chunk_set_size) X(destroy_config) \
+    X(destroy_data_chunk) X(destroy_extracted) X(destroy_logical_type) X(destroy_pending) \
+    X(destroy_prepare) X(destroy_result) X(destroy_table_function) X(disconnect) \
+    X(execute_pending) X(execute_prepared) X(extract_statements) X(extract_statements_error) \
+    X(fetch_chunk) X(free) X(function_get_extra_info) X(function_get_init_data) \
+    X(function_set_error) X(init_set_init_data) X(init_set_max_threads) X(interrupt) X(open_ext) \
+    X(pending_error) X(pending_prepared_streaming) X(prepare_error) \
+    X(prepare_extracted_statement) X(query_progress) X(register_table_function) X(result_error) \
+    X(result_error_type) X(set_config) X(string_t_data) X(string_t_length) \
+    X(table_function_set_bind) X(table_function_set_extra_info) X(table_function_set_function) \
+    X(table_function_set_init) X(table_function_set_name) X(validity_row_is_valid) \
+    X(validity_set_row_invalid) X(vector_assign_string_element_len) \
+    X(vector_ensure_validity_writable) X(vector_get_data) X(vector_get_validity) X(vector_size)
+/* clang-format on */
+
+static struct {
+#define MEMBER(name) __typeof__(duckdb_##name) *name;
+    DUCKDB_CALLS(MEMBER)
+} duckdb;
+
+static pthread_once_t load_once = PTHREAD_ONCE_INIT;
+static struct err load_err;
+
+static void load(void)
+{
+#define CALL(name) {"duckdb_" #name, &duckdb.name},
+    static const struct library_call calls[] = {DUCKDB_CALLS(CALL){0}};
+
+    (void)!library_load("libduckdb.so", calls,
+                        "datasets are read and written by DuckDB: install kindred's libduckdb.so",
+                        &load_err);
+}
 
 /* ---- errors ---- */
 
@@ -77,9 +117,9 @@ static void *watch(void *arg)
         until.tv_nsec %= 1000000000L;
         pthread_cond_timedwait(&s->wake, &s->lock, &until);
         if (interrupt_signal())
-            duckdb_interrupt(s->con);
+            duckdb.interrupt(s->con);
         if (s->shows) {
-            double share = duckdb_query_progress(s->con).percentage / 100;
+            double share = duckdb.query_progress(s->con).percentage / 100;
 
             progress_update(&s->bar, (int64_t)(MAX(share, 0) * (double)s->bar.total), NULL);
         }
@@ -104,20 +144,20 @@ static bool open_database(struct duck_state *s, int threads, struct err *err)
 {
     duckdb_config config = NULL;
     char *why = NULL, n_threads[16];
-    bool ok = duckdb_create_config(&config) == DuckDBSuccess;
+    bool ok = duckdb.create_config(&config) == DuckDBSuccess;
 
     assert(ok);
     snprintf(n_threads, sizeof n_threads, "%d", threads);
     if (threads > 0)
-        duckdb_set_config(config, "threads", n_threads);
-    duckdb_set_config(config, "autoload_known_extensions", "false");
-    duckdb_set_config(config, "autoinstall_known_extensions", "false");
-    ok = duckdb_open_ext(NULL, &s->db, config, &why) == DuckDBSuccess;
+        duckdb.set_config(config, "threads", n_threads);
+    duckdb.set_config(config, "autoload_known_extensions", "false");
+    duckdb.set_config(config, "autoinstall_known_extensions", "false");
+    ok = duckdb.open_ext(NULL, &s->db, config, &why) == DuckDBSuccess;
     if (!ok)
         fail(s, DUCKDB_ERROR_INVALID, why, err);
-    duckdb_free(why);
-    duckdb_destroy_config(&config);
-    if (ok && duckdb_connect(s->db, &s->con) != DuckDBSuccess)
+    duckdb.free(why);
+    duckdb.destroy_config(&config);
+    if (ok && duckdb.connect(s->db, &s->con) != DuckDBSuccess)
         ok = err_set(err, ERR_IO, "cannot connect to DuckDB");
     return ok;
 }
@@ -169,9 +209,14 @@ static bool set_limits(struct duck *d, const struct duck_options *o, struct err 
 bool duck_open(struct duck *d, const struct duck_options *options, struct err *err)
 {
     static const struct duck_options none;
-    struct duck_state *s = xcalloc(1, sizeof *s);
+    struct duck_state *s;
 
-    d->state = s;
+    pthread_once(&load_once, load);
+    if (load_err.kind != ERR_NONE) {
+        *err = load_err;
+        return false;
+    }
+    s = d->state = xcalloc(1, sizeof *s);
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->wake, NULL);
     if (!options)
@@ -196,8 +241,8 @@ void duck_release(struct duck *d)
         pthread_join(s->watcher, NULL);
     }
     progress_release(&s->bar);
-    duckdb_disconnect(&s->con);
-    duckdb_close(&s->db);
+    duckdb.disconnect(&s->con);
+    duckdb.close(&s->db);
     pthread_mutex_destroy(&s->lock);
     pthread_cond_destroy(&s->wake);
     free(s);
@@ -211,17 +256,17 @@ static bool run_statement(struct duck_state *s, duckdb_extracted_statements all,
 {
     duckdb_prepared_statement one = NULL;
     duckdb_result result = {0};
-    bool ok = duckdb_prepare_extracted_statement(s->con, all, i, &one) == DuckDBSuccess;
+    bool ok = duckdb.prepare_extracted_statement(s->con, all, i, &one) == DuckDBSuccess;
 
     if (!ok) {
-        fail(s, DUCKDB_ERROR_INVALID, duckdb_prepare_error(one), err);
+        fail(s, DUCKDB_ERROR_INVALID, duckdb.prepare_error(one), err);
     } else {
-        ok = duckdb_execute_prepared(one, &result) == DuckDBSuccess;
+        ok = duckdb.execute_prepared(one, &result) == DuckDBSuccess;
         if (!ok)
-            fail(s, duckdb_result_error_type(&result), duckdb_result_error(&result), err);
-        duckdb_destroy_result(&result);
+            fail(s, duckdb.result_error_type(&result), duckdb.result_error(&result), err);
+        duckdb.destroy_result(&result);
     }
-    duckdb_destroy_prepare(&one);
+    duckdb.destroy_prepare(&one);
     return ok;
 }
 
@@ -229,14 +274,14 @@ bool duck_exec(struct duck *d, const char *sql, struct err *err)
 {
     struct duck_state *s = d->state;
     duckdb_extracted_statements all = NULL;
-    idx_t n = duckdb_extract_statements(s->con, sql, &all);
+    idx_t n = duckdb.extract_statements(s->con, sql, &all);
     bool ok = n > 0;
 
     if (!ok)
-        fail(s, DUCKDB_ERROR_PARSER, duckdb_extract_statements_error(all), err);
+        fail(s, DUCKDB_ERROR_PARSER, duckdb.extract_statements_error(all), err);
     for (idx_t i = 0; ok && i < n; i++)
         ok = interrupt_check(err) && run_statement(s, all, i, err);
-    duckdb_destroy_extracted(&all);
+    duckdb.destroy_extracted(&all);
     return ok;
 }
 
@@ -327,16 +372,16 @@ static bool prepare_last(struct duck_state *s, const char *sql, duckdb_prepared_
                          struct err *err)
 {
     duckdb_extracted_statements all = NULL;
-    idx_t n = duckdb_extract_statements(s->con, sql, &all);
+    idx_t n = duckdb.extract_statements(s->con, sql, &all);
     bool ok = n > 0;
 
     if (!ok)
-        fail(s, DUCKDB_ERROR_PARSER, duckdb_extract_statements_error(all), err);
+        fail(s, DUCKDB_ERROR_PARSER, duckdb.extract_statements_error(all), err);
     for (idx_t i = 0; ok && i + 1 < n; i++)
         ok = interrupt_check(err) && run_statement(s, all, i, err);
-    if (ok && duckdb_prepare_extracted_statement(s->con, all, n - 1, last) != DuckDBSuccess)
-        ok = fail(s, DUCKDB_ERROR_INVALID, duckdb_prepare_error(*last), err);
-    duckdb_destroy_extracted(&all);
+    if (ok && duckdb.prepare_extracted_statement(s->con, all, n - 1, last) != DuckDBSuccess)
+        ok = fail(s, DUCKDB_ERROR_INVALID, duckdb.prepare_error(*last), err);
+    duckdb.destroy_extracted(&all);
     return ok;
 }
 
@@ -350,16 +395,16 @@ bool duck_query(struct duck *d, struct duck_rows *r, const char *sql, struct err
     s->duck = d->state;
     if (!prepare_last(d->state, sql, &s->statement, err))
         return false;
-    ok = duckdb_pending_prepared_streaming(s->statement, &pending) == DuckDBSuccess;
+    ok = duckdb.pending_prepared_streaming(s->statement, &pending) == DuckDBSuccess;
     if (!ok)
-        fail(d->state, DUCKDB_ERROR_INVALID, duckdb_pending_error(pending), err);
+        fail(d->state, DUCKDB_ERROR_INVALID, duckdb.pending_error(pending), err);
     if (ok) {
-        ok = duckdb_execute_pending(pending, &s->result) == DuckDBSuccess;
+        ok = duckdb.execute_pending(pending, &s->result) == DuckDBSuccess;
         if (!ok)
-            fail(d->state, duckdb_result_error_type(&s->result), duckdb_result_error(&s->result),
+            fail(d->state, duckdb.result_error_type(&s->result), duckdb.result_error(&s->result),
                  err);
     }
-    duckdb_destroy_pending(&pending);
+    duckdb.destroy_pending(&pending);
     return ok;
 }
 
@@ -373,15 +418,15 @@ bool duck_next(struct duck_rows *r, struct err *err)
     struct duck_rows_state *s = r->state;
     const char *why;
 
-    duckdb_destroy_data_chunk(&s->chunk);
-    s->chunk = duckdb_fetch_chunk(s->result);
-    r->n = s->chunk ? (int64_t)duckdb_data_chunk_get_size(s->chunk) : 0;
+    duckdb.destroy_data_chunk(&s->chunk);
+    s->chunk = duckdb.fetch_chunk(s->result);
+    r->n = s->chunk ? (int64_t)duckdb.data_chunk_get_size(s->chunk) : 0;
     if (s->chunk)
         return true;
-    why = duckdb_result_error(&s->result);
+    why = duckdb.result_error(&s->result);
     if (why || interrupt_signal()) {
         r->failed = true;
-        fail(s->duck, duckdb_result_error_type(&s->result), why, err);
+        fail(s->duck, duckdb.result_error_type(&s->result), why, err);
     }
     return false;
 }
@@ -392,22 +437,22 @@ void duck_rows_release(struct duck_rows *r)
 
     if (!s)
         return;
-    duckdb_destroy_data_chunk(&s->chunk);
-    duckdb_destroy_result(&s->result);
-    duckdb_destroy_prepare(&s->statement);
+    duckdb.destroy_data_chunk(&s->chunk);
+    duckdb.destroy_result(&s->result);
+    duckdb.destroy_prepare(&s->statement);
     free(s);
     *r = (struct duck_rows){0};
 }
 
 static duckdb_vector vector_of(const struct duck_rows *r, int column)
 {
-    return duckdb_data_chunk_get_vector(r->state->chunk, (idx_t)column);
+    return duckdb.data_chunk_get_vector(r->state->chunk, (idx_t)column);
 }
 
 static const void *column_of(const struct duck_rows *r, int column, duckdb_type type)
 {
-    assert(duckdb_column_type(&r->state->result, (idx_t)column) == type);
-    return duckdb_vector_get_data(vector_of(r, column));
+    assert(duckdb.column_type(&r->state->result, (idx_t)column) == type);
+    return duckdb.vector_get_data(vector_of(r, column));
 }
 
 const int32_t *duck_int32(const struct duck_rows *r, int column)
@@ -434,28 +479,28 @@ const char *duck_text(const struct duck_rows *r, int column, int64_t row, size_t
 {
     duckdb_string_t *s = (duckdb_string_t *)column_of(r, column, DUCKDB_TYPE_VARCHAR) + row;
 
-    *len = duckdb_string_t_length(*s);
-    return duckdb_string_t_data(s);
+    *len = duckdb.string_t_length(*s);
+    return duckdb.string_t_data(s);
 }
 
 bool duck_is_null(const struct duck_rows *r, int column, int64_t row)
 {
-    uint64_t *valid = duckdb_vector_get_validity(vector_of(r, column));
+    uint64_t *valid = duckdb.vector_get_validity(vector_of(r, column));
 
-    return valid && !duckdb_validity_row_is_valid(valid, (idx_t)row);
+    return valid && !duckdb.validity_row_is_valid(valid, (idx_t)row);
 }
 
 void duck_texts(const struct duck_rows *r, int column, struct duck_string *out)
 {
     duckdb_string_t *s = (duckdb_string_t *)column_of(r, column, DUCKDB_TYPE_VARCHAR);
-    const uint64_t *valid = duckdb_vector_get_validity(vector_of(r, column));
+    const uint64_t *valid = duckdb.vector_get_validity(vector_of(r, column));
 
     for (int64_t i = 0; i < r->n; i++)
         if (valid && !(valid[i / 64] >> i % 64 & 1))
             out[i] = (struct duck_string){0};
         else
             out[i] =
-                (struct duck_string){duckdb_string_t_data(&s[i]), duckdb_string_t_length(s[i])};
+                (struct duck_string){duckdb.string_t_data(&s[i]), duckdb.string_t_length(s[i])};
 }
 
 bool duck_row(struct duck *d, const char *sql, int64_t *out, int n, struct err *err)
@@ -499,21 +544,21 @@ static int n_columns(const struct duck_source *s)
 
 static void source_bind(duckdb_bind_info info)
 {
-    const struct source *s = duckdb_bind_get_extra_info(info);
+    const struct source *s = duckdb.bind_get_extra_info(info);
 
     for (int i = 0; i < n_columns(s->is); i++) {
-        duckdb_logical_type type = duckdb_create_logical_type(source_types[s->is->columns[i].type]);
+        duckdb_logical_type type = duckdb.create_logical_type(source_types[s->is->columns[i].type]);
 
-        duckdb_bind_add_result_column(info, s->is->columns[i].name, type);
-        duckdb_destroy_logical_type(&type);
+        duckdb.bind_add_result_column(info, s->is->columns[i].name, type);
+        duckdb.destroy_logical_type(&type);
     }
-    duckdb_bind_set_cardinality(info, (idx_t)s->is->n_rows, false);
+    duckdb.bind_set_cardinality(info, (idx_t)s->is->n_rows, false);
 }
 
 static void source_init(duckdb_init_info info)
 {
-    duckdb_init_set_max_threads(info, 1);
-    duckdb_init_set_init_data(info, xcalloc(1, sizeof(int64_t)), free); /* rows given so far */
+    duckdb.init_set_max_threads(info, 1);
+    duckdb.init_set_init_data(info, xcalloc(1, sizeof(int64_t)), free); /* rows given so far */
 }
 
 static void nan_to_null(duckdb_vector v, const float *x, int64_t n)
@@ -524,23 +569,23 @@ static void nan_to_null(duckdb_vector v, const float *x, int64_t n)
         if (!isnan(x[i]))
             continue;
         if (!valid) {
-            duckdb_vector_ensure_validity_writable(v);
-            valid = duckdb_vector_get_validity(v);
+            duckdb.vector_ensure_validity_writable(v);
+            valid = duckdb.vector_get_validity(v);
         }
-        duckdb_validity_set_row_invalid(valid, (idx_t)i);
+        duckdb.validity_set_row_invalid(valid, (idx_t)i);
     }
 }
 
 static void put_texts(duckdb_vector v, const struct duck_string *texts, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
-        duckdb_vector_assign_string_element_len(v, (idx_t)i, texts[i].bytes, texts[i].len);
+        duckdb.vector_assign_string_element_len(v, (idx_t)i, texts[i].bytes, texts[i].len);
 }
 
 static void source_next(duckdb_function_info info, duckdb_data_chunk out)
 {
-    struct source *s = duckdb_function_get_extra_info(info);
-    int64_t *at = duckdb_function_get_init_data(info), n = 0, max = (int64_t)duckdb_vector_size();
+    struct source *s = duckdb.function_get_extra_info(info);
+    int64_t *at = duckdb.function_get_init_data(info), n = 0, max = (int64_t)duckdb.vector_size();
     void *columns[DUCK_SOURCE_COLUMNS_MAX], *texts[DUCK_SOURCE_COLUMNS_MAX] = {0};
     int width = n_columns(s->is);
     bool ok;
@@ -548,10 +593,10 @@ static void source_next(duckdb_function_info info, duckdb_data_chunk out)
     for (int i = 0; i < width; i++)
         columns[i] = s->is->columns[i].type == DUCK_TEXT
                          ? (texts[i] = xmalloc((size_t)max, sizeof(struct duck_string)))
-                         : duckdb_vector_get_data(duckdb_data_chunk_get_vector(out, (idx_t)i));
+                         : duckdb.vector_get_data(duckdb.data_chunk_get_vector(out, (idx_t)i));
     ok = s->is->next(s->is->context, *at, columns, max, &n, &s->duck->source_err);
     for (int i = 0; i < width; i++) {
-        duckdb_vector v = duckdb_data_chunk_get_vector(out, (idx_t)i);
+        duckdb_vector v = duckdb.data_chunk_get_vector(out, (idx_t)i);
 
         if (ok && texts[i])
             put_texts(v, texts[i], n);
@@ -560,26 +605,26 @@ static void source_next(duckdb_function_info info, duckdb_data_chunk out)
         free(texts[i]);
     }
     if (!ok) {
-        duckdb_function_set_error(info, "a source failed");
+        duckdb.function_set_error(info, "a source failed");
         return;
     }
     *at += n;
-    duckdb_data_chunk_set_size(out, (idx_t)n);
+    duckdb.data_chunk_set_size(out, (idx_t)n);
 }
 
 bool duck_register_source(struct duck *d, const struct duck_source *source, struct err *err)
 {
-    duckdb_table_function f = duckdb_create_table_function();
+    duckdb_table_function f = duckdb.create_table_function();
     struct source *s = xcalloc(1, sizeof *s);
     bool ok;
 
     *s = (struct source){source, d->state};
-    duckdb_table_function_set_name(f, source->name);
-    duckdb_table_function_set_extra_info(f, s, free);
-    duckdb_table_function_set_bind(f, source_bind);
-    duckdb_table_function_set_init(f, source_init);
-    duckdb_table_function_set_function(f, source_next);
-    ok = duckdb_register_table_function(d->state->con, f) == DuckDBSuccess;
-    duckdb_destroy_table_function(&f);
+    duckdb.table_function_set_name(f, source->name);
+    duckdb.table_function_set_extra_info(f, s, free);
+    duckdb.table_function_set_bind(f, source_bind);
+    duckdb.table_function_set_init(f, source_init);
+    duckdb.table_function_set_function(f, source_next);
+    ok = duckdb.register_table_function(d->state->con, f) == DuckDBSuccess;
+    duckdb.destroy_table_function(&f);
     return ok ? true : err_set(err, ERR_DATA, "cannot register source '%s'", source->name);
 }

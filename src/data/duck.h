@@ -7,7 +7,9 @@
  * right, so the order of the left one's rows is kept (unless that hash table exceeds the memory
  * limit).
  *
- * A query stops at SIGINT and SIGTERM, with ERR_INTERRUPTED (base/interrupt.h). */
+ * A query stops at SIGINT and SIGTERM, with ERR_INTERRUPTED (base/interrupt.h).
+ *
+ * libduckdb.so is loaded by the first duck_open, which fails with ERR_IO where there is none. */
 #ifndef KINDRED_DUCK_H
 #define KINDRED_DUCK_H
 

@@ -136,8 +136,7 @@ def test_what_is_no_module_is_refused(mpirun, impl, tmp_path):
 def moved(mpirun, tmp_path):
     """A folder with the program alone."""
     shutil.copy(mpirun.folder / "kindred", tmp_path)
-    linked = subprocess.run(["ldd", mpirun.folder / "kindred"], capture_output=True, text=True, check=True).stdout
-    return tmp_path, re.search(r"(/\S+)/libduckdb\.so", linked)[1]
+    return tmp_path
 
 
 @pytest.mark.parametrize("mpi, package, variables", (
@@ -146,11 +145,10 @@ def moved(mpirun, tmp_path):
     ("mpich", "libmpich-dev", {"PMI_RANK": "0", "PMI_SIZE": "3"}),
 ))
 def test_a_missing_module_is_told_with_what_to_install(mpirun, moved, mpi, package, variables):
-    folder, libraries = moved
-    done = alone(mpirun, "evaluate", program="kindred", folder=folder, LD_LIBRARY_PATH=libraries, **variables)
+    done = alone(mpirun, "evaluate", program="kindred", folder=moved, **variables)
     assert done.returncode == 1
     assert len(told(done)) == 1
-    assert f"there is no 'kindred_comm_{mpi}.so' in '{folder}' or '/" in done.stderr
+    assert f"there is no 'kindred_comm_{mpi}.so' in '{moved}' or '/" in done.stderr
     assert f"build kindred with {package} installed" in done.stderr
 
 

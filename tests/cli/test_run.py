@@ -17,7 +17,7 @@ def checkout(kindred, tmp_path_factory):
         pytest.skip("./run builds a program of its own: tried once, beside the plain build")
     folder = tmp_path_factory.mktemp("new user") / "kindred"
     folder.mkdir()
-    for name in ("Makefile", "meson.build", "meson_options.txt", "run", "scripts", "src", "tests", "tools"):
+    for name in ("Makefile", "meson.build", "meson_options.txt", "run", "packaging", "scripts", "src", "tests", "tools"):
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy2)(ROOT / name, folder / name)
     (folder / ".deps").mkdir()
     for name in ("duckdb", "llhttp"):

@@ -130,15 +130,16 @@ def until_ready(process, port, log):
 
 @pytest.fixture(scope="session")
 def built(buildah):
-    """built(name): the image of docker/Dockerfile.name, by the command in its head but for where what is fetched is."""
+    """built(name): an image of docker/, by the command in its Dockerfile's head but for where what is fetched is."""
+    files = {"serving": ("serving",), "training": ("training",), "registry": ("serving", "--target", "registry")}
     done = {}
     there = [part for name in ("duckdb", "llhttp", "swagger-ui") if (ROOT / ".deps" / name).is_dir()
              for part in ("--volume", f"{ROOT}/.deps/{name}:/src/.deps/{name}:ro")]
 
     def build(name):
         if name not in done:
-            tag = f"kindred-{name}"
-            buildah("bud", "--isolation", "chroot", "--pull-never", "--layers", "--format", "docker", *there, "-f", f"docker/Dockerfile.{name}", "-t", tag,
+            tag, (file, *target) = f"kindred-{name}", files[name]
+            buildah("bud", "--isolation", "chroot", "--pull-never", "--layers", "--format", "docker", *there, "-f", f"docker/Dockerfile.{file}", *target, "-t", tag,
                     "--build-arg", "REVISION=0123456789", ".", cwd=ROOT)
             container = buildah("from", "--pull-never", tag)
             done[name] = Image(Path(buildah("mount", container)), json.loads(buildah("inspect", "--type", "image", tag))["Docker"]["config"])

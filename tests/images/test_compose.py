@@ -95,7 +95,7 @@ def test_up_shows_recommendations(compose, volumes, built, tmp_path):
         serve = services["serve"]
         hosts = [*mounts(serve, volumes), (volumes / "cache", "/tmp", False)]
         command = [part.replace("/cache/", "/tmp/") for part in serve["command"]]
-        with built("serving").serving(*command, log=tmp_path / "log", mounts=hosts, **serve["environment"]):
+        with built(serve["image"].removeprefix("kindred-")).serving(*command, log=tmp_path / "log", mounts=hosts, **serve["environment"]):
             shown_and_watched(services, volumes, built)
 
 

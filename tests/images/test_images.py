@@ -21,11 +21,23 @@ def names(image):
     return {path.name for path in files(image)}
 
 
-@pytest.mark.parametrize("name, most_mb", [("serving", 120), ("training", 250)])
+@pytest.mark.parametrize("name, most_mb", [("serving", 120), ("registry", 40), ("training", 250)])
 def test_they_are_small(built, name, most_mb):
     size = built(name).size_mb()
     print(f"{name}: {size:.0f} MB")
-    assert 50 < size < most_mb
+    assert 10 < size < most_mb
+
+
+def test_only_what_reads_datasets_has_duckdb(built):
+    has = {name: "libduckdb.so" in names(built(name)) for name in ("serving", "registry", "training")}
+    assert has == {"serving": True, "registry": False, "training": True}
+
+
+def test_without_duckdb_a_dataset_is_refused_with_what_it_takes(built, training, road):
+    training.run("train", "--model", "popularity", "--track", "off", "--output-dir", "outputs/popularity", mounts=mounts_of(road))
+    command = built("registry").command("serve", "--model-path", "outputs/popularity/model.safetensors", mounts=mounts_of(road))
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and "libduckdb.so" in done.stderr
 
 
 def test_the_server_has_no_shell_no_python_no_mpi_and_no_compiler(serving):
@@ -39,7 +51,7 @@ def test_training_has_of_programs_what_ranks_need(training):
     assert not [name for name in names(training) if re.search(r"python|^gcc|\.a$|\.h$", name)]
 
 
-@pytest.mark.parametrize("name", ["serving", "training"])
+@pytest.mark.parametrize("name", ["serving", "registry", "training"])
 def test_every_library_is_there(built, name):
     """The loader itself finds all that a program or library is linked with, and all is in the image."""
     image = built(name)
@@ -50,7 +62,7 @@ def test_every_library_is_there(built, name):
             assert "not found" not in listed.stdout + listed.stderr, f"{path}: {listed.stdout}"
 
 
-@pytest.mark.parametrize("name, command", [("serving", ["serve"]), ("training", ["train", "--track-dir", "/app/outputs/.kindred/runs"])])
+@pytest.mark.parametrize("name, command", [("serving", ["serve"]), ("registry", ["serve"]), ("training", ["train", "--track-dir", "/app/outputs/.kindred/runs"])])
 def test_what_engines_are_told(built, name, command):
     config = built(name).config
     labels = config["Labels"]
@@ -59,7 +71,7 @@ def test_what_engines_are_told(built, name, command):
     version = re.search(r"version: '([^']+)'", (ROOT / "meson.build").read_text())[1]
     assert labels["org.opencontainers.image.version"] == version
     assert labels["org.opencontainers.image.revision"] == "0123456789"
-    if name == "serving":
+    if name != "training":
         assert list(config["ExposedPorts"]) == ["8000/tcp"]
         assert config["Healthcheck"]["Test"] == ["CMD", "/usr/bin/kindred", "ping"]
 
