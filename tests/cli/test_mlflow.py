@@ -87,8 +87,10 @@ def command(kindred, dataset, *options):
 
 
 def train(kindred, dataset, folder, name, uri, *options):
-    done = subprocess.run(command(kindred, dataset, "--run-name", name, "--quiet", *options), cwd=folder, text=True,
-                          capture_output=True, env=environment() | ({"MLFLOW_TRACKING_URI": uri} if uri else {}), timeout=100)
+    """However long the server takes: it shares the machine with other tests."""
+    line = command(kindred, dataset, "--run-name", name, "--track-wait", 90, "--quiet", *options)
+    done = subprocess.run(line, cwd=folder, text=True, capture_output=True,
+                          env=environment() | ({"MLFLOW_TRACKING_URI": uri} if uri else {}), timeout=100)
     assert done.returncode == 0 and done.stderr == "", done.stderr
 
 
