@@ -65,7 +65,7 @@ def test_install_puts_all_below_destdir_and_prefix(tmp_path):
     files = {str(path.relative_to(there)) for path in tmp_path.rglob("*") if path.is_file()}
     assert {"share/man/man1/kindred-serve.1", "share/bash-completion/completions/kindred.bash", "lib/systemd/system/kindred.service",
             "lib/kindred/libduckdb.so", "share/kindred/serve.yaml"} <= files
-    run(there / "bin/kindred", "generate", "--output", "reviews.jsonl", "--reviews", 5000, cwd=tmp_path)
+    run(there / "bin/kindred", "generate", "--output", "reviews.jsonl", "--reviews", 5000, "--users", 200, "--items", 100, cwd=tmp_path)
     run(there / "bin/kindred", "preprocess", "--input", "reviews.jsonl", "--output-dir", "data", "--track", "off", cwd=tmp_path)  # by its DuckDB
 
 
