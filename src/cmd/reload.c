@@ -43,8 +43,8 @@ static void put_in_place(struct reload *r)
                         served_new(&opened.catalog, opened.keys, opened.what, p->n_workers));
         opened.keys = NULL;
         malloc_trim(0); /* the old one's memory is the system's again */
-        log_info("serve.reloaded", "model=\"%.*s\" seconds=%.2f", (int)strcspn(opened.what, "#"),
-                 opened.what, clock_seconds() - begun);
+        log_info("serve.reloaded", "model=\"%s\" seconds=%.2f", serving_now(p->serving)->source,
+                 clock_seconds() - begun);
     }
     if (!ok)
         log_warn("serve.refused", "error=\"%s\"; the old model stays", err.msg);

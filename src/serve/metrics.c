@@ -71,9 +71,9 @@ static void put_gauge(struct buf *b, const char *name, const char *type, const c
 }
 
 /* A label's text. */
-static void put_label(struct buf *b, const char *text, size_t n)
+static void put_label(struct buf *b, const char *text)
 {
-    for (const char *end = text + n; text < end; text++)
+    for (; *text; text++)
         if (*text == '"' || *text == '\\')
             buf_printf(b, "\\%c", *text);
         else if (*text == '\n')
@@ -86,7 +86,7 @@ static void put_info(const struct served *s, enum model_role role, struct buf *b
 {
     buf_printf(b, "kindred_model_info{served_by=\"%s\",model=\"%s\",dataset=\"%.12s\",source=\"",
                role_names[role], s->catalog.model->ops->name, s->catalog.model->digest);
-    put_label(b, s->source, strcspn(s->source, "#"));
+    put_label(b, s->source);
     buf_puts(b, "\"} 1\n");
 }
 

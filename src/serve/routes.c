@@ -218,7 +218,7 @@ static void put_served(const struct call *call, const struct served *s, enum mod
                        struct json_out *o)
 {
     json_put_str(o, "model", s->catalog.model->ops->name);
-    json_put_strn(o, "source", s->source, strcspn(s->source, "#"));
+    json_put_str(o, "source", s->source);
     json_put_str(o, "dataset_digest", s->catalog.model->digest);
     json_put_int(o, "users", s->catalog.users.n);
     json_put_int(o, "items", s->catalog.items.n);

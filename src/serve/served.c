@@ -178,7 +178,7 @@ struct served *served_new(struct catalog *c, struct keys *keys, const char *sour
     list_categories(s);
     measure_vectors(s);
     warm(s);
-    s->source = xstrdup(source);
+    s->source = xstrndup(source, strcspn(source, "#"));
     s->loaded_ms = clock_epoch_ms();
     return s;
 }

@@ -26,11 +26,12 @@ struct served {
     int64_t n_categories;
     struct buf names;
     struct keys *keys; /* NULL: anybody may ask */
-    char *source; /* where it is from, "models:/films/3"; behind a '#': what tells it from others */
+    char *source;      /* where it is from, "models:/films/3" */
     int64_t loaded_ms;
 };
 
-/* Takes catalog and keys over; source is copied. */
+/* Takes catalog and keys over; source is copied, up to a '#', behind which stands what tells it
+ * from others of that name. */
 struct served *served_new(struct catalog *c, struct keys *keys, const char *source, int n_workers);
 void served_free(struct served *s);
 
