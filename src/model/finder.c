@@ -41,6 +41,12 @@ struct finder {
     float slack;                    /* roundings, as a part of |x| |y| */
 };
 
+/* Of so many numbers, in bytes. */
+static int width_of(int n)
+{
+    return (n + EIGHT - 1) / EIGHT * EIGHT;
+}
+
 static int32_t groups_of(const struct finder *f)
 {
     return (f->m->n_items + KERN_BYTES - 1) / KERN_BYTES;
@@ -325,7 +331,7 @@ static void fill_form(const struct finder *f, struct form *form)
 {
     size_t n = (size_t)MAX(groups_of(f), 1) * KERN_BYTES;
 
-    form->width = (form->head + EIGHT - 1) / EIGHT * EIGHT;
+    form->width = width_of(form->head);
     form->bytes = xaligned(n * (size_t)form->width, 1);
     memset(form->bytes, KERN_BYTE_ZERO, n * (size_t)form->width);
     form->scale = zeros(n);
@@ -418,18 +424,12 @@ bool finder_is_fast(const struct finder *f)
 
 /* ---- a thread's room ---- */
 
-/* Of a query, as bytes of either form. */
-static int byte_room(const struct finder *f)
-{
-    return (f->dim + EIGHT) / EIGHT * EIGHT;
-}
-
 void finder_room_init(struct finder_room *r, const struct finder *f)
 {
     *r = (struct finder_room){
         .state = model_state(f->m, FINDER_QUERIES),
         .scores = xaligned((size_t)BLOCK * FINDER_QUERIES, sizeof *r->scores),
-        .bytes = xaligned((size_t)byte_room(f) * FINDER_QUERIES, 1),
+        .bytes = xaligned((size_t)MAX(width_of(f->dim), 1) * FINDER_QUERIES, 1),
         .left = xaligned((size_t)MAX(f->dim, 1), sizeof *r->left),
         .head = xaligned((size_t)MAX(f->dim, 1), sizeof *r->head),
         .found = xcalloc((size_t)BLOCK * FINDER_QUERIES, sizeof *r->found),
@@ -733,7 +733,7 @@ void finder_find_many(const struct finder *f, struct finder_room *r, const struc
                                .hits = out[k],
                                .state = vectors + (int64_t)k * f->dim,
                                .extras = extras ? extras + (int64_t)k * f->m->n_items : NULL,
-                               .bytes = r->bytes + (int64_t)k * byte_room(f)};
+                               .bytes = r->bytes + (int64_t)k * width_of(f->dim)};
         mark(r, &q[k], s[k].bit, true);
     }
     r->scored = r->looked_at = 0;

@@ -139,7 +139,7 @@ char *model_options_json(const struct model *m)
 }
 
 /* A float is finite unless all bits of its exponent are set. */
-static bool all_finite(const float *x, int64_t n)
+static bool piece_is_finite(const float *x, int64_t n)
 {
     uint32_t bad = 0;
 
@@ -152,18 +152,27 @@ static bool all_finite(const float *x, int64_t n)
     return !bad;
 }
 
+static bool all_finite(const float *x, int64_t n)
+{
+    enum { PIECE = 4096 }; /* about a microsecond */
+
+    for (int64_t at = 0; at < n; at += PIECE) {
+        thread_pace();
+        if (!piece_is_finite(x + at, MIN(PIECE, n - at)))
+            return false;
+    }
+    return true;
+}
+
 bool model_finite(struct model *m, const char **bad)
 {
     struct tensor t[MODEL_TENSORS_MAX];
     int n = m->ops->tensors(m, t);
 
     for (int i = 0; i < n; i++)
-        for (int64_t r = 0; t[i].type == TENSOR_F32 && r < t[i].rows; r++) {
-            thread_pace();
-            if (!all_finite(t[i].data + r * t[i].cols, t[i].cols)) {
-                *bad = t[i].name;
-                return false;
-            }
+        if (t[i].type == TENSOR_F32 && !all_finite(t[i].data, t[i].rows * t[i].cols)) {
+            *bad = t[i].name;
+            return false;
         }
     return true;
 }
